@@ -1,0 +1,1 @@
+"""The OTLP service between the workers and Kafka."""

@@ -1,0 +1,1 @@
+"""What workers and publishers install."""

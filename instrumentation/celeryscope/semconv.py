@@ -1,0 +1,225 @@
+"""Every attribute, header, event, topic and index name of celeryscope; nothing else spells one out.
+
+Attributes follow the OpenTelemetry semantic conventions where one exists (``exception.*``, ``messaging.*``,
+``service.*``, ``process.*``, ``log.record.uid``) and keep the names that opentelemetry-instrumentation-celery already
+uses; ours start with ``celery.``. The same names are the field names of the documents in Elasticsearch: below
+``attributes.`` (a passthrough object, so the bare name works in queries) in the data streams, at the top in the entities.
+
+Units: ``*_at``, ``celery.eta``, ``celery.expires`` and ``celery.clock`` are integers, microseconds since the Unix epoch
+(UTC); ``celery.queue_time`` and ``celery.runtime`` are seconds as floats.
+"""
+
+from typing import Final
+
+SCOPE_NAME: Final = "celeryscope"
+"""Name of the instrumentation scope of all our events."""
+
+# --- The message header -----------------------------------------------------------------------------------------------
+HEADER: Final = "celeryscope"
+"""The one header we put into a Celery message: a dict with the keys below."""
+HEADER_SENT_AT: Final = "sent_at"
+HEADER_CLOCK: Final = "clock"
+HEADER_CHAIN: Final = "chain"
+"""Steps still to come after this task, next first: ``[[task id, task name], ...]``."""
+HEADER_CHORD: Final = "chord"
+"""The callback that waits for this task's group: ``[task id, task name]``."""
+HEADER_RECEIVED_AT: Final = "received_at"
+"""Stamped by the worker's main process, never on the wire."""
+HEADER_DELIVERY: Final = "delivery"
+"""Stamped by the worker's main process, never on the wire."""
+
+# --- Events: values of the log record's ``event_name`` ----------------------------------------------------------------
+EVENT_TASK_SENT: Final = "celery.task.sent"
+EVENT_TASK_RECEIVED: Final = "celery.task.received"
+EVENT_TASK_STARTED: Final = "celery.task.started"
+EVENT_TASK_RETRIED: Final = "celery.task.retried"
+EVENT_TASK_SUCCEEDED: Final = "celery.task.succeeded"
+EVENT_TASK_FAILED: Final = "celery.task.failed"
+EVENT_TASK_REVOKED: Final = "celery.task.revoked"
+EVENT_TASK_IGNORED: Final = "celery.task.ignored"
+EVENT_TASK_REJECTED: Final = "celery.task.rejected"
+EVENT_TASK_UNKNOWN: Final = "celery.task.unknown"
+EVENT_TASK_LOST: Final = "celery.task.lost"
+EVENT_TASK_STACK: Final = "celery.task.stack"
+EVENT_WORKER_ONLINE: Final = "celery.worker.online"
+EVENT_WORKER_HEARTBEAT: Final = "celery.worker.heartbeat"
+EVENT_WORKER_OFFLINE: Final = "celery.worker.offline"
+EVENT_QUEUE_DEPTH: Final = "celery.queue.depth"
+EVENT_BEAT_DUE: Final = "celery.beat.due"
+EVENT_BEAT_SENT: Final = "celery.beat.sent"
+EVENT_BROKER_LOST: Final = "celery.broker.lost"
+EVENT_BROKER_REGAINED: Final = "celery.broker.regained"
+EVENT_EXCEPTION: Final = "exception"
+"""OpenTelemetry's name for an exception that is a log record; documents of failures carry it so that APM finds them."""
+
+# --- States of an attempt: values of ``celery.state`` -----------------------------------------------------------------
+STATE_SENT: Final = "SENT"
+STATE_RECEIVED: Final = "RECEIVED"
+STATE_STARTED: Final = "STARTED"
+STATE_RETRY: Final = "RETRY"
+STATE_SUCCESS: Final = "SUCCESS"
+STATE_FAILURE: Final = "FAILURE"
+STATE_REVOKED: Final = "REVOKED"
+STATE_IGNORED: Final = "IGNORED"
+STATE_REJECTED: Final = "REJECTED"
+STATE_UNKNOWN: Final = "UNKNOWN"
+"""The message named a task that the worker has not registered."""
+STATE_LOST: Final = "LOST"
+"""The process that ran the attempt died."""
+
+TASK_STATES: Final[dict[str, str]] = {
+    EVENT_TASK_SENT: STATE_SENT,
+    EVENT_TASK_RECEIVED: STATE_RECEIVED,
+    EVENT_TASK_STARTED: STATE_STARTED,
+    EVENT_TASK_RETRIED: STATE_RETRY,
+    EVENT_TASK_SUCCEEDED: STATE_SUCCESS,
+    EVENT_TASK_FAILED: STATE_FAILURE,
+    EVENT_TASK_REVOKED: STATE_REVOKED,
+    EVENT_TASK_IGNORED: STATE_IGNORED,
+    EVENT_TASK_REJECTED: STATE_REJECTED,
+    EVENT_TASK_UNKNOWN: STATE_UNKNOWN,
+    EVENT_TASK_LOST: STATE_LOST,
+}
+"""The state that each task event puts its attempt into."""
+
+FINAL_STATES: Final = frozenset(
+    {
+        STATE_RETRY,
+        STATE_SUCCESS,
+        STATE_FAILURE,
+        STATE_REVOKED,
+        STATE_IGNORED,
+        STATE_REJECTED,
+        STATE_UNKNOWN,
+        STATE_LOST,
+    }
+)
+"""An attempt in one of these does not go on (a retry is final for its attempt; the next attempt is another document)."""
+
+FAILED_STATES: Final = frozenset({STATE_FAILURE, STATE_REJECTED, STATE_UNKNOWN, STATE_LOST})
+"""Final states that count as failures and belong to a failure cluster."""
+
+# --- Attributes of tasks ----------------------------------------------------------------------------------------------
+TASK_ID: Final = "celery.task_id"
+TASK_NAME: Final = "celery.task_name"
+ROOT_ID: Final = "celery.root_id"
+PARENT_ID: Final = "celery.parent_id"
+RETRIES: Final = "celery.retries"
+ATTEMPT: Final = "celery.attempt"
+"""``<task id>:<retries>``; the identity of an attempt."""
+DELIVERY: Final = "celery.delivery"
+STATE: Final = "celery.state"
+CLOCK: Final = "celery.clock"
+SENT_AT: Final = "celery.sent_at"
+RECEIVED_AT: Final = "celery.received_at"
+STARTED_AT: Final = "celery.started_at"
+ENDED_AT: Final = "celery.ended_at"
+ETA: Final = "celery.eta"
+EXPIRES: Final = "celery.expires"
+QUEUE_TIME: Final = "celery.queue_time"
+"""Seconds between the moment the task could have run (sent, or its eta) and its start."""
+RUNTIME: Final = "celery.runtime"
+WORKER: Final = "celery.worker"
+"""Node name of the worker that has the task, e.g. ``celery@host``."""
+ORIGIN: Final = "celery.origin"
+"""Who published the message, as Celery names it, e.g. ``gen123@host``."""
+GROUP_ID: Final = "celery.group_id"
+GROUP_INDEX: Final = "celery.group_index"
+CHORD_ID: Final = "celery.chord_id"
+CHORD_NAME: Final = "celery.chord_name"
+CHAIN_IDS: Final = "celery.chain_ids"
+"""Ids of the chain's steps still to come, next first (array of strings, parallel to ``celery.chain_names``)."""
+CHAIN_NAMES: Final = "celery.chain_names"
+ARGS: Final = "celery.args"
+KWARGS: Final = "celery.kwargs"
+RETRY_REASON: Final = "celery.retry.reason"
+RETRY_ETA: Final = "celery.retry.eta"
+"""When the next attempt may start (microseconds)."""
+FAILURE_KIND: Final = "celery.failure_kind"
+TERMINATED: Final = "celery.terminated"
+EXPIRED: Final = "celery.expired"
+REDELIVERED: Final = "celery.redelivered"
+ACTION: Final = "celery.action"
+TENANT: Final = "celery.tenant"
+"""Set by the collector from the token, never believed from a sender (a resource attribute)."""
+
+# Values of celery.failure_kind
+KIND_EXCEPTION: Final = "exception"
+KIND_SOFT_TIME_LIMIT: Final = "soft_time_limit"
+KIND_TIME_LIMIT: Final = "time_limit"
+KIND_WORKER_LOST: Final = "worker_lost"
+KIND_TERMINATED: Final = "terminated"
+KIND_UNREGISTERED: Final = "unregistered"
+KIND_REJECTED: Final = "rejected"
+
+# Added by the indexer
+FINGERPRINT: Final = "celery.fingerprint"
+FINGERPRINT_COARSE: Final = "celery.fingerprint_coarse"
+FINGERPRINT_VERSION: Final = "celery.fingerprint_version"
+CULPRIT: Final = "celery.culprit"
+"""The innermost frame of the application, ``module in function``."""
+FAILURE_TITLE: Final = "celery.failure_title"
+FIRST_SEEN: Final = "celery.first_seen"
+LAST_SEEN: Final = "celery.last_seen"
+EVENT: Final = "celery.event"
+"""The event's own name on documents whose ``event_name`` is ``exception``."""
+CUT: Final = "celery.cut"
+"""Names of the attributes that a size limit shortened (array of strings)."""
+CONTENT_HASH: Final = "celery.content_hash"
+
+# --- Attributes of workers --------------------------------------------------------------------------------------------
+POOL: Final = "celery.pool"
+CONCURRENCY: Final = "celery.concurrency"
+ACTIVE: Final = "celery.active"
+PROCESSED: Final = "celery.processed"
+SPOOL_WRITTEN: Final = "celery.spool.written"
+SPOOL_SHIPPED: Final = "celery.spool.shipped"
+SPOOL_PENDING_BYTES: Final = "celery.spool.pending_bytes"
+SPOOL_DROPPED_PREFIX: Final = "celery.spool.dropped."
+"""Followed by the reason, e.g. ``celery.spool.dropped.quota``."""
+SCHEDULE: Final = "celery.schedule"
+"""Name of a beat schedule's entry."""
+BROKER: Final = "celery.broker"
+"""The broker's URL without credentials."""
+CAUSE: Final = "celery.cause"
+
+# --- Attributes from OpenTelemetry's conventions ----------------------------------------------------------------------
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+LOG_RECORD_UID: Final = "log.record.uid"
+MESSAGING_SYSTEM: Final = "messaging.system"
+MESSAGING_DESTINATION: Final = "messaging.destination.name"
+MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+DEPLOYMENT_ENVIRONMENT: Final = "deployment.environment.name"
+HOST_NAME: Final = "host.name"
+PROCESS_PID: Final = "process.pid"
+LOGGER_NAME: Final = "logger.name"
+THREAD_NAME: Final = "thread.name"
+CODE_FILE: Final = "code.file.path"
+CODE_FUNCTION: Final = "code.function.name"
+CODE_LINE: Final = "code.line.number"
+
+# --- Kafka ------------------------------------------------------------------------------------------------------------
+TOPIC_TRACES: Final = "celeryscope.traces"
+TOPIC_LOGS: Final = "celeryscope.logs"
+TOPIC_DEAD_LETTER: Final = "celeryscope.dead-letter"
+
+# --- Elasticsearch ----------------------------------------------------------------------------------------------------
+DATA_STREAM_TRACES: Final = "traces-celery.otel"
+"""Followed by ``-<namespace>``; the namespace is the tenant."""
+DATA_STREAM_LOGS: Final = "logs-celery.otel"
+INDEX_TASKS: Final = "celery-tasks"
+"""Followed by ``-<date the attempt was sent, YYYY.MM.DD>``."""
+INDEX_WORKERS: Final = "celery-workers"
+INDEX_QUEUES: Final = "celery-queues"
+INDEX_SCHEDULES: Final = "celery-schedules"
+INDEX_FAILURES: Final = "celery-failures"
+DEFAULT_TENANT: Final = "default"
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+PATH_TRACES: Final = "/v1/traces"
+PATH_LOGS: Final = "/v1/logs"

@@ -1,0 +1,42 @@
+"""How collector, indexer and commands reach Kafka."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from celeryscope.service.settings import ServiceSettings
+
+
+class KafkaSettings(ServiceSettings):
+    """The connection to Kafka (``CELERYSCOPE_KAFKA_*``)."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_KAFKA_")
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Brokers to start from, `host:port`, comma-separated.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to the brokers."
+    )
+    ssl_ca_file: Path | None = Field(None, description="CA certificates (PEM) that sign the brokers' certificates.")
+    ssl_cert_file: Path | None = Field(None, description="Client certificate (PEM), when the brokers ask for one.")
+    ssl_key_file: Path | None = Field(None, description="Key of the client certificate (PEM).")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="SASL mechanism, with the SASL protocols."
+    )
+    sasl_username: str | None = Field(None, description="SASL user name.")
+    sasl_password: SecretStr | None = Field(None, description="SASL password.")
+
+    def client_options(self) -> dict[str, Any]:
+        """Keyword arguments that every kafka-python client takes."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": [server.strip() for server in self.bootstrap_servers.split(",")],
+            "security_protocol": self.security_protocol,
+            "ssl_cafile": self.ssl_ca_file and str(self.ssl_ca_file),
+            "ssl_certfile": self.ssl_cert_file and str(self.ssl_cert_file),
+            "ssl_keyfile": self.ssl_key_file and str(self.ssl_key_file),
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_plain_username": self.sasl_username,
+            "sasl_plain_password": self.sasl_password and self.sasl_password.get_secret_value(),
+        }
+        return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,1 @@
+"""From Kafka into Elasticsearch, and the terminal views of what is there."""
