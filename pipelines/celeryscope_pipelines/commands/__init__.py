@@ -1,0 +1,1 @@
+"""The sub-commands of `celeryscope` that the extra ``[pipelines]`` brings."""

@@ -1,0 +1,70 @@
+"""Settings of the indexer and of every command that talks to Elasticsearch."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from celeryscope.service.settings import ServiceSettings
+
+
+class ElasticsearchSettings(ServiceSettings):
+    """The connection to Elasticsearch (``CELERYSCOPE_ELASTICSEARCH_*``)."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_ELASTICSEARCH_")
+
+    url: str = Field("http://127.0.0.1:9200", description="Nodes to use, `http(s)://host:port`, comma-separated.")
+    api_key: SecretStr | None = Field(None, description="API key, as Elasticsearch shows it (`encoded`).")
+    username: str | None = Field(None, description="User name, when there is no API key.")
+    password: SecretStr | None = Field(None, description="Password of the user.")
+    ca_file: Path | None = Field(None, description="CA certificates (PEM) that sign the nodes' certificates.")
+    verify_certs: bool = Field(True, description="Whether the nodes' certificates are checked; only tests say no.")
+    timeout: float = Field(30.0, gt=0, description="Seconds until a request is given up.")
+
+    @field_validator("url")
+    @classmethod
+    def _has_schemes(cls, url: str) -> str:
+        if not all(part.strip().startswith(("http://", "https://")) for part in url.split(",")):
+            raise ValueError("each address must start with http:// or https://")
+        return url
+
+    @property
+    def urls(self) -> list[str]:
+        """The nodes' addresses, one by one."""
+        return [part.strip() for part in self.url.split(",")]
+
+
+class IndexerSettings(ServiceSettings):
+    """The indexer's own settings (``CELERYSCOPE_INDEXER_*``)."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_INDEXER_")
+
+    group_id: str = Field(
+        "celeryscope-indexer", description="Kafka consumer group; all indexers of a cluster share it."
+    )
+    workers: int = Field(2, ge=1, le=32, description="Threads that transform records and write them to Elasticsearch.")
+    batch_messages: int = Field(
+        500, ge=1, description="Kafka messages that are written with one bulk request, at most."
+    )
+    batches_in_flight: int = Field(4, ge=1, description="Batches that are read but not yet committed, at most.")
+    retry_max_delay: float = Field(
+        30.0, gt=0, description="Longest pause, in seconds, between tries of a bulk request."
+    )
+    dead_letter_limit: int = Field(
+        100, ge=1, description="Dead letters within `dead_letter_window` that stop the indexer: something is broken."
+    )
+    dead_letter_window: float = Field(60.0, gt=0, description="Seconds over which dead letters are counted.")
+    failure_interval: float = Field(
+        5.0, ge=0, description="Seconds between two writes of the same failure cluster's first and last seen."
+    )
+    max_poll_interval: float = Field(
+        300.0, ge=10, description="Seconds without a poll after which Kafka gives the partitions to another indexer."
+    )
+    stop_timeout: float = Field(20.0, gt=0, description="Seconds that a graceful stop waits for batches in flight.")
+    http_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz.")
+    http_port: int = Field(
+        9465, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz; 0 takes a free one."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto is console on a terminal.")
