@@ -1,0 +1,18 @@
+"""Real Kafka, Elasticsearch and Redis on loopback, for the demo, the tests and work at the desk; no containers.
+
+Needs Java 17, Maven (for the first download only) and redis-server. Each server lives in a folder of its own and takes
+a free port unless it is told one::
+
+    with Kafka(folder) as kafka:
+        kafka.bootstrap_servers
+
+A server that Python started ends with that Python process, however it ends; with ``detached=True`` it stays, and
+another process finds it again through the same folder.
+"""
+
+from servers.elasticsearch import Elasticsearch
+from servers.kafka import Kafka
+from servers.process import Server
+from servers.redis import Redis
+
+__all__ = ["Elasticsearch", "Kafka", "Redis", "Server"]
