@@ -1,0 +1,80 @@
+# One command for everything; `make help` lists them. Works on a fresh machine with make, git and Python 3.11.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+DEMO := PYTHONPATH=deploy/local:deploy/demo $(PYTHON) -m demo
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --system-certs --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(INSTALLED) ## Install everything the project needs (the other commands do it by themselves)
+
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@deploy/local/require.sh
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@echo "Installing Python packages into $(VENV), once ..."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run the whole product on a real Celery application and show what it found
+	@$(DEMO) run
+
+.PHONY: up
+up: $(INSTALLED) ## Start the demo's stack and keep it running
+	@$(DEMO) up
+
+.PHONY: down
+down: $(INSTALLED) ## Stop what `make up` started
+	@$(DEMO) down
+
+.PHONY: status
+status: $(INSTALLED) ## Show what of the demo's stack runs
+	@$(DEMO) status
+
+.PHONY: test
+test: lint pytest ## Lint, then run all tests, against real Kafka, Elasticsearch and Redis
+
+.PHONY: pytest
+pytest: $(INSTALLED) ## Run the tests only; PYTEST_ARGS="tests/spool -x" narrows them
+	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check style, types, the rules between packages and the generated documents
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --quiet --check . || { echo "Run \`make format\` to format these files."; exit 1; }
+	@$(VENV)/bin/mypy --no-error-summary
+	@$(VENV)/bin/lint-imports | grep -v '^$$' | tail -1; exit $${PIPESTATUS[0]}
+	@$(PYTHON) deploy/docs/settings_reference.py --check docs/settings.md
+
+.PHONY: format
+format: $(INSTALLED) ## Format the code and fix what can be fixed
+	@$(VENV)/bin/ruff check --quiet --fix . ; $(VENV)/bin/ruff format --quiet .
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write docs/settings.md from the settings themselves
+	@$(PYTHON) deploy/docs/settings_reference.py docs/settings.md
+
+.PHONY: lock
+lock: $(INSTALLED) ## Pin the dependencies again; LOCK_ARGS=--upgrade takes newer versions
+	@$(LOCK) --all-extras --group dev -c requirements/constraints.txt -o requirements/dev.txt
+	@$(LOCK) -c requirements/dev.txt -o requirements/base.txt
+	@$(LOCK) --extra collector -c requirements/dev.txt -o requirements/collector.txt
+	@$(LOCK) --extra pipelines -c requirements/dev.txt -o requirements/pipelines.txt
+
+.PHONY: clean
+clean: ## Stop the demo's stack and remove all that make created here; downloads of servers stay
+	@if [ -d .local ] && [ -f $(INSTALLED) ]; then $(DEMO) down; fi
+	@rm -rf $(VENV) .local build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
