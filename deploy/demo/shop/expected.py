@@ -18,7 +18,7 @@ class Attempts:
 
 @dataclass(frozen=True)
 class Failure:
-    """The exception of a failed attempt; `message` is a part of its message, `stacktrace` parts of the trace, in order."""
+    """The exception of a failed attempt; `message` is a part of it, `stacktrace` are parts of the trace, in order."""
 
     task: str
     type: str
