@@ -1,0 +1,170 @@
+"""Failure clusters: the failures that are one problem, counted and described."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from celeryscope import semconv
+from celeryscope_pipelines.views.documents import instant, iso, text
+from celeryscope_pipelines.views.logs import LogLine, line_dict
+from celeryscope_pipelines.views.terminal import plain_table, verbatim
+from celeryscope_pipelines.views.tracebacks import highlighted
+from celeryscope_pipelines.views.wording import Clock, counted, one_line
+
+SHORT_ID = 8
+"""Characters of a fingerprint that are shown; a prefix is enough to ask for a cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A failure cluster within a time range."""
+
+    fingerprint: str
+    title: str
+    culprit: str | None
+    count: int
+    first: datetime | None
+    """First failure within the range."""
+    last: datetime | None
+    first_seen: datetime | None
+    """First failure ever, as far as it is known."""
+    tasks: tuple[tuple[str, int], ...]
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """The clusters of a selection; ``total`` counts also those that the limit left out."""
+
+    failures: int
+    total: int
+    clusters: tuple[Cluster, ...]
+
+
+def cluster_from(bucket: Mapping[str, Any], description: Mapping[str, Any]) -> Cluster:
+    """A cluster from a bucket of ``queries.cluster_aggregations`` and the fields of its ``celery-failures`` entity."""
+    first, last = _bucket_time(bucket, "first"), _bucket_time(bucket, "last")
+    title = text(description.get(semconv.FAILURE_TITLE)) or text(description.get(semconv.EXCEPTION_TYPE))
+    return Cluster(
+        fingerprint=str(bucket["key"]),
+        title=title or _sampled(bucket, semconv.FAILURE_TITLE) or "(no title yet)",
+        culprit=text(description.get(semconv.CULPRIT)) or _sampled(bucket, semconv.CULPRIT),
+        count=int(bucket["doc_count"]),
+        first=first,
+        last=last,
+        first_seen=min(filter(None, (instant(description.get(semconv.FIRST_SEEN)), first)), default=None),
+        tasks=tuple((str(task["key"]), int(task["doc_count"])) for task in bucket["tasks"]["buckets"]),
+        workers=tuple(str(worker["key"]) for worker in bucket["workers"]["buckets"]),
+    )
+
+
+def _bucket_time(bucket: Mapping[str, Any], name: str) -> datetime | None:
+    return instant(bucket[name].get("value_as_string") or bucket[name].get("value"))
+
+
+def _sampled(bucket: Mapping[str, Any], name: str) -> str | None:
+    """The value on the failures themselves: a new cluster's entity is written a moment after its first failure."""
+    values = bucket.get(name, {}).get("buckets", [])
+    return str(values[0]["key"]) if values else None
+
+
+def render(found: Clusters, clock: Clock) -> list[RenderableType]:
+    """The view of ``celeryscope failures``."""
+    summary = f"{counted(found.failures, 'failure')} in {counted(found.total, 'cluster')}. Times are {clock.zone()}."
+    table = plain_table("id", "count", "last seen", "first seen", "failure", right=("count",))
+    for cluster in found.clusters:
+        table.add_row(
+            Text(one_line(cluster.fingerprint)[:SHORT_ID], "cyan"),
+            Text(f"{cluster.count:,}", "bold"),
+            Text(clock.date(cluster.last)),
+            Text(clock.date(cluster.first_seen)),
+            _description(cluster),
+        )
+        table.add_row()
+    parts: list[RenderableType] = [Text(summary), Text(), table]
+    if found.total > len(found.clusters):
+        left_out = counted(found.total - len(found.clusters), "more cluster")
+        parts.append(Text(f"{left_out}; --limit shows more.", "bright_black"))
+    first = one_line(found.clusters[0].fingerprint)[:SHORT_ID] if found.clusters else "ID"
+    parts.append(verbatim(f"Next: celeryscope failures {first}", "bright_black"))
+    return parts
+
+
+def _description(cluster: Cluster) -> Text:
+    lines = Text(one_line(cluster.title), "bold red")
+    if cluster.culprit:
+        lines.append(f"\n{one_line(cluster.culprit)}", "default not bold")
+    tasks = ", ".join(f"{one_line(name)} ({count:,})" for name, count in cluster.tasks)
+    lines.append(f"\n{tasks}", "cyan not bold")
+    if cluster.workers:
+        lines.append(f"\non {', '.join(map(one_line, cluster.workers))}", "bright_black not bold")
+    return lines
+
+
+def render_one(cluster: Cluster, latest: Sequence[LogLine], clock: Clock) -> list[RenderableType]:
+    """The view of ``celeryscope failures FINGERPRINT``: the cluster, its latest failures, one complete traceback."""
+    facts = plain_table("", "")
+    facts.show_header = False
+    for name, value in (
+        ("cluster", one_line(cluster.fingerprint)),
+        ("culprit", one_line(cluster.culprit or "unknown")),
+        ("count", f"{cluster.count:,}"),
+        ("first seen", clock.date(cluster.first_seen)),
+        ("last seen", clock.date(cluster.last)),
+        ("tasks", ", ".join(f"{one_line(name)} ({count:,})" for name, count in cluster.tasks)),
+        ("workers", ", ".join(map(one_line, cluster.workers)) or "unknown"),
+    ):
+        facts.add_row(Text(name, "bright_black"), Text(value))
+    parts: list[RenderableType] = [verbatim(one_line(cluster.title), "bold red"), facts]
+    sample = next((line for line in latest if line.stacktrace), None)
+    if sample:
+        parts += [Text(), Text("Traceback of the latest failure", "bold"), highlighted(sample.stacktrace or "")]
+    parts += [Text(), Text(f"Latest failures (times are {clock.zone()})", "bold")]
+    parts += [_occurrence(line, clock) for line in latest]
+    if latest and latest[0].task_id:
+        parts += [Text(), verbatim(f"Next: celeryscope task {one_line(latest[0].task_id)}", "bright_black")]
+    return parts
+
+
+def _occurrence(line: LogLine, clock: Clock) -> Text:
+    occurrence = Text(no_wrap=True, overflow="ignore")
+    occurrence.append(f"{clock.date(line.time)}  ", "bright_black")
+    occurrence.append(one_line(line.task_id or "(no task id)"))
+    occurrence.append(f"  {one_line(line.task_name or '')}", "cyan")
+    occurrence.append(f"  attempt {line.retries + 1}")
+    occurrence.append(f"  {one_line(line.worker or '')}", "bright_black")
+    return occurrence
+
+
+def cluster_dict(cluster: Cluster) -> dict[str, Any]:
+    """The cluster for ``--json``."""
+    return {
+        "fingerprint": cluster.fingerprint,
+        "title": cluster.title,
+        "culprit": cluster.culprit,
+        "count": cluster.count,
+        "first": iso(cluster.first),
+        "last": iso(cluster.last),
+        "first_seen": iso(cluster.first_seen),
+        "tasks": [{"name": name, "count": count} for name, count in cluster.tasks],
+        "workers": list(cluster.workers),
+    }
+
+
+def as_dict(found: Clusters, since: datetime | None) -> dict[str, Any]:
+    """The view for ``--json``; ``total`` counts also the clusters that the limit left out."""
+    return {
+        "since": iso(since),
+        "failures": found.failures,
+        "total": found.total,
+        "clusters": [cluster_dict(cluster) for cluster in found.clusters],
+    }
+
+
+def one_as_dict(cluster: Cluster, latest: Sequence[LogLine]) -> dict[str, Any]:
+    """The view of one cluster for ``--json``."""
+    return {**cluster_dict(cluster), "latest": [line_dict(line) for line in latest]}

@@ -1,0 +1,179 @@
+"""The only class of the views that talks to Elasticsearch: questions in, plain data out."""
+
+from typing import Any, Final
+
+from elasticsearch import Elasticsearch
+
+from celeryscope import semconv
+from celeryscope.errors import NotFound
+from celeryscope_pipelines.elasticsearch import our_errors
+from celeryscope_pipelines.views import queries
+from celeryscope_pipelines.views.attempts import Attempt, attempt_from
+from celeryscope_pipelines.views.documents import fields, text
+from celeryscope_pipelines.views.failures import Cluster, Clusters, cluster_from
+from celeryscope_pipelines.views.logs import LogLine, log_line
+from celeryscope_pipelines.views.queries import FailureSelection, LogSelection, Query
+
+MAX_ATTEMPTS: Final = 20_000
+"""Attempts of a workflow that are read at most; the view says when there are more."""
+_PAGE: Final = 2_000
+
+
+class Store:
+    """Reads what one tenant's tasks left behind.
+
+    Every method raises Unavailable, Unauthorized or WrongVersion when the server can't be asked. Indices that do not
+    exist are empty ones: finding nothing is for the caller to judge.
+    """
+
+    def __init__(self, client: Elasticsearch, tenant: str) -> None:
+        self._client = client
+        self.tenant = tenant
+
+    def attempts_of_task(self, task_id: str) -> list[Attempt]:
+        """All attempts of the task, the first one first."""
+        found = self.search(
+            queries.TASKS,
+            query=queries.of_tenant(self.tenant, queries.term(semconv.TASK_ID, task_id)),
+            sort=[queries.by(semconv.RETRIES, kind="long")],
+            size=1_000,
+        )
+        return [attempt_from(hit["_source"]) for hit in found["hits"]["hits"]]
+
+    def root_of(self, any_id: str) -> str:
+        """The root id of the workflow that the id belongs to: a root, one of its tasks, or a step it planned.
+
+        Raises NotFound.
+        """
+        found = self.search(
+            queries.TASKS,
+            query=queries.related_to(any_id, self.tenant),
+            _source=[semconv.ROOT_ID, semconv.TASK_ID],
+            size=1,
+        )
+        for hit in found["hits"]["hits"]:
+            known = fields(hit["_source"])
+            return text(known.get(semconv.ROOT_ID)) or text(known.get(semconv.TASK_ID)) or any_id
+        raise NotFound(
+            f"No task, workflow or planned step has the id {any_id!r}. "
+            "Ids are complete ones, as in `celeryscope failures FINGERPRINT` or the worker's log; a task that was "
+            "published a moment ago may still be on its way: try again in a few seconds."
+        )
+
+    def attempts_of_workflow(self, root_id: str) -> tuple[list[Attempt], int]:
+        """Attempts under the root id by the time they were sent (at most MAX_ATTEMPTS), and how many there are."""
+        attempts: list[Attempt] = []
+        total = 0
+        search: dict[str, Any] = {
+            "query": queries.of_tenant(self.tenant, _under(root_id)),
+            "sort": [queries.by(semconv.SENT_AT, kind="date_nanos"), queries.by(semconv.ATTEMPT)],
+            "source_excludes": [semconv.ARGS, semconv.KWARGS],
+            "size": _PAGE,
+            "track_total_hits": True,
+        }
+        while True:
+            found = self.search(queries.TASKS, **search)
+            hits = found["hits"]["hits"]
+            total = max(total, found["hits"]["total"]["value"])
+            attempts += [attempt_from(hit["_source"]) for hit in hits]
+            if len(hits) < _PAGE or len(attempts) >= MAX_ATTEMPTS:
+                return attempts, total
+            search["search_after"] = hits[-1]["sort"]
+
+    def log_lines(self, selection: LogSelection, limit: int) -> tuple[list[LogLine], int]:
+        """The latest lines of the selection in time order, and how many lines it has in all."""
+        found = self.search(
+            queries.logs_index(self.tenant),
+            query=queries.log_query(selection),
+            sort=[
+                queries.by("@timestamp", "desc", "date_nanos"),
+                queries.by(f"attributes.{semconv.LOG_RECORD_UID}", "desc"),
+            ],
+            size=limit,
+            track_total_hits=True,
+        )
+        lines = [log_line(hit["_source"]) for hit in found["hits"]["hits"]]
+        return lines[::-1], found["hits"]["total"]["value"]
+
+    def clusters(self, selection: FailureSelection, limit: int, order: str) -> Clusters:
+        """Failures of the selection by cluster; ``order`` is one of queries.ORDER_*."""
+        found = self.search(
+            queries.logs_index(self.tenant),
+            query=queries.failure_query(selection),
+            size=0,
+            track_total_hits=True,
+            aggs=queries.cluster_aggregations(limit, order),
+        )
+        aggregations = found.get("aggregations") or {}
+        buckets = aggregations.get("clusters", {}).get("buckets", [])
+        described = self._descriptions([bucket["key"] for bucket in buckets])
+        return Clusters(
+            failures=found["hits"]["total"]["value"],
+            total=int(aggregations.get("distinct", {}).get("value", 0)),
+            clusters=tuple(cluster_from(bucket, described.get(bucket["key"], {})) for bucket in buckets),
+        )
+
+    def cluster(self, prefix: str, selection: FailureSelection) -> Cluster:
+        """The one cluster whose fingerprint begins with the prefix. Raises NotFound for none and for several."""
+        query = queries.failure_query(selection)
+        query["bool"]["filter"].append({"prefix": {f"attributes.{semconv.FINGERPRINT}": prefix.lower()}})
+        found = self.search(
+            queries.logs_index(self.tenant), query=query, size=0, aggs=queries.cluster_aggregations(5, "count")
+        )
+        buckets = (found.get("aggregations") or {}).get("clusters", {}).get("buckets", [])
+        if not buckets:
+            raise NotFound(
+                f"No failure cluster begins with {prefix!r} in this time. "
+                "`celeryscope failures` lists them; --since 30d looks further back."
+            )
+        if len(buckets) > 1:
+            several = ", ".join(bucket["key"][:16] for bucket in buckets)
+            raise NotFound(f"Several failure clusters begin with {prefix!r}: {several}. Give more characters.")
+        fingerprint = buckets[0]["key"]
+        return cluster_from(buckets[0], self._descriptions([fingerprint]).get(fingerprint, {}))
+
+    def occurrences(self, selection: FailureSelection, limit: int) -> list[LogLine]:
+        """The latest failures of the selection, the newest first."""
+        found = self.search(
+            queries.logs_index(self.tenant),
+            query=queries.failure_query(selection),
+            sort=[queries.by("@timestamp", "desc", "date_nanos")],
+            size=limit,
+        )
+        return [log_line(hit["_source"]) for hit in found["hits"]["hits"]]
+
+    def _descriptions(self, fingerprints: list[str]) -> dict[str, dict[str, Any]]:
+        if not fingerprints:
+            return {}
+        found = self.search(
+            semconv.INDEX_FAILURES,
+            query=queries.ids([f"{self.tenant}/{fingerprint}" for fingerprint in fingerprints]),
+            size=len(fingerprints),
+        )
+        return {hit["_id"].split("/", 1)[1]: fields(hit["_source"]) for hit in found["hits"]["hits"]}
+
+    def search(self, index: str, **body: Any) -> dict[str, Any]:
+        """One search; an answer that lacks a part of the data is an error, a missing index is an empty one."""
+        with our_errors():
+            answer = self._client.search(
+                index=index,
+                ignore_unavailable=True,
+                allow_no_indices=True,
+                allow_partial_search_results=False,
+                **body,
+            )
+        return dict(answer.body)
+
+    def health(self) -> dict[str, Any]:
+        """The cluster's health, as Elasticsearch tells it."""
+        with our_errors():
+            return dict(self._client.cluster.health().body)
+
+
+def _under(root_id: str) -> Query:
+    return {
+        "bool": {
+            "should": [queries.term(semconv.ROOT_ID, root_id), queries.term(semconv.TASK_ID, root_id)],
+            "minimum_should_match": 1,
+        }
+    }

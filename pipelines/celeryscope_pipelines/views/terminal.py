@@ -1,0 +1,57 @@
+"""The terminal: the only place of the views that writes."""
+
+import io
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_PIPE_WIDTH = 120
+"""Columns when the output is no terminal and COLUMNS says nothing: a pipe has no width of its own."""
+
+
+class Terminal:
+    """Standard output as a view sees it; respects COLUMNS, NO_COLOR, FORCE_COLOR and the output's encoding."""
+
+    def __init__(self) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A character that the encoding lacks is shown as an escape: a view never fails over a task's name.
+            sys.stdout.reconfigure(errors="backslashreplace")
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+        self._console = Console(markup=False, highlight=False, emoji=False, width=width, legacy_windows=False)
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether the encoding is something else than Unicode."""
+        return self._console.options.ascii_only
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Print the parts of a view; lines made by ``verbatim`` are as long as they are."""
+        for renderable in renderables:
+            self._console.print(renderable, crop=False)
+
+
+def show_json(data: Mapping[str, Any]) -> None:
+    """Write the data as one JSON object, indented, and nothing else."""
+    sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def verbatim(text: str | Text, style: str = "") -> Text:
+    """Text that is neither wrapped nor cut, so that it can be copied as it is."""
+    whole = text if isinstance(text, Text) else Text(text, style=style)
+    whole.no_wrap = True
+    whole.overflow = "ignore"
+    return whole
+
+
+def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table without lines; headings in ``right`` and their cells are aligned to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
