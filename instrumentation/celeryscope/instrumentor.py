@@ -1,0 +1,121 @@
+"""Wires the handlers to Celery's signals, in place of opentelemetry-instrumentation-celery's own.
+
+Where that one is wrong (version 0.66b2): a failed publish leaves its span current for good; ``send_task`` of a name that
+the process has not registered loses its span; a retried or interrupted attempt ends without a status; revoked, rejected and
+killed attempts are not seen at all; each header task of a chord starts a trace of its own; spans of killed processes
+never arrive. So each of its hooks is overridden; what we keep is its life cycle, names and context propagation.
+"""
+
+from typing import Any
+
+from celery import Celery, signals
+from opentelemetry.instrumentation.celery import CeleryInstrumentor
+from opentelemetry.sdk.trace import Tracer
+
+from celeryscope.__about__ import __version__
+from celeryscope.heartbeat import Heartbeat
+from celeryscope.logs import LogBridge, structlog_processor
+from celeryscope.publishing import Publishing
+from celeryscope.recorder import Recorder
+from celeryscope.running import Running
+from celeryscope.settings import Settings
+from celeryscope.supervising import Supervising
+from celeryscope.tracing import SpoolSpanProcessor, WorkflowIds, provider_with
+
+_SCOPE = "opentelemetry.instrumentation.celery"
+
+
+class CeleryscopeInstrumentor(CeleryInstrumentor):
+    """The instrumentor that ``celeryscope.instrument`` and ``opentelemetry-instrument`` use."""
+
+    # The base class keeps one instance for all its subclasses otherwise.
+    _instance = None
+
+    def _instrument(self, **kwargs: Any) -> None:
+        """Keyword arguments: ``app`` (the Celery app, optional), ``settings`` (else read from the environment).
+
+        Raises ConfigError when a setting is wrong.
+        """
+        settings: Settings = kwargs.get("settings") or Settings.load()
+        self._connected: list[tuple[Any, Any]] = []
+        if not settings.enabled:
+            return
+        app: Celery | None = kwargs.get("app")
+        self._displace_other()
+        self._recorder = recorder = Recorder(settings, app.main if app else None)
+        tracer = self._make_tracer(recorder)
+        publishing = Publishing(recorder, tracer, app)
+        self._heartbeat = Heartbeat(recorder)
+        self._logs = LogBridge(recorder) if settings.logs else None
+        if self._logs:
+            self._logs.install()
+            structlog_processor.bind(recorder)
+        self._connect_tasks(
+            publishing, Running(recorder, tracer, publishing.system), Supervising(recorder, publishing.system)
+        )
+        self._connect_worker()
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        for signal, handler in self._connected:
+            signal.disconnect(handler)
+        if self._connected:
+            structlog_processor.bind(None)
+            if self._logs:
+                self._logs.remove()
+            self._recorder.close()
+        self._connected = []
+
+    def _displace_other(self) -> None:
+        """Two instrumentors would make two spans of everything; ``opentelemetry-instrument`` loads both in any order."""
+        other = CeleryInstrumentor()
+        if other.is_instrumented_by_opentelemetry:
+            other.uninstrument()
+        other._is_instrumented_by_opentelemetry = True
+
+    def _make_tracer(self, recorder: Recorder) -> Any:
+        if not recorder.settings.spans:
+            from opentelemetry.trace import NoOpTracer
+
+            return NoOpTracer()
+        provider = provider_with(SpoolSpanProcessor(recorder))
+        tracer = provider.get_tracer(_SCOPE, __version__)
+        if isinstance(tracer, Tracer):
+            tracer.id_generator = WorkflowIds(tracer.id_generator)
+        return tracer
+
+    def _connect_tasks(self, publishing: Publishing, running: Running, supervising: Supervising) -> None:
+        self._connect(signals.before_task_publish, publishing.before)
+        self._connect(signals.after_task_publish, publishing.after)
+        self._connect(signals.task_prerun, running.prerun)
+        self._connect(signals.task_failure, running.failed)
+        self._connect(signals.task_retry, running.retried)
+        self._connect(signals.task_postrun, running.postrun)
+        self._connect(signals.task_received, supervising.received)
+        self._connect(signals.task_failure, supervising.failed)
+        self._connect(signals.task_retry, supervising.retried)
+        self._connect(signals.task_revoked, supervising.revoked)
+        self._connect(signals.task_unknown, supervising.unknown)
+        self._connect(signals.task_rejected, supervising.rejected)
+
+    def _connect_worker(self) -> None:
+        self._connect(signals.worker_init, self._on_worker_init)
+        self._connect(signals.worker_ready, self._on_worker_ready)
+        self._connect(signals.worker_shutdown, self._on_worker_shutdown)
+        if self._logs:
+            self._connect(signals.worker_ready, self._logs.attach_again)
+            self._connect(signals.worker_process_init, self._logs.attach_again)
+
+    def _connect(self, signal: Any, handler: Any) -> None:
+        signal.connect(handler, weak=False)
+        self._connected.append((signal, handler))
+
+    def _on_worker_init(self, **_: Any) -> None:
+        self._recorder.become_worker_main()
+
+    def _on_worker_ready(self, sender: Any, **_: Any) -> None:
+        # After the pool's forks: its processes must not inherit a running shipper's state.
+        self._recorder.start_shipping()
+        self._heartbeat.online(sender)
+
+    def _on_worker_shutdown(self, **_: Any) -> None:
+        self._heartbeat.offline()

@@ -1,0 +1,249 @@
+"""The process-wide recorder: whatever is seen goes through here into the spool, in whichever process sees it."""
+
+import atexit
+import contextlib
+import itertools
+import logging
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from celeryscope import otlp, resource, semconv
+from celeryscope.__about__ import __version__
+from celeryscope.clock import HybridClock
+from celeryscope.errors import ConfigError
+from celeryscope.settings import Settings
+from celeryscope.shipping.shipper import Shipper
+from celeryscope.spool.folder import Family
+from celeryscope.spool.writer import SpoolWriter
+
+logger = logging.getLogger("celeryscope")
+
+_SETTLED_MOST = 10_000
+_RETRY_SPOOL_AFTER = 30.0
+_OUR_SCOPE = otlp.scope(semconv.SCOPE_NAME, __version__)
+SEVERITY_NUMBERS = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21}
+"""OpenTelemetry's severity numbers by severity text."""
+
+
+class Role(Enum):
+    """What a process is to its family."""
+
+    SINGLE = "single"
+    """A publisher, a web process, beat: ships for itself from its first record on."""
+    WORKER_MAIN = "worker main"
+    """Ships for itself and its pool, once the pool has started."""
+    POOL_CHILD = "pool child"
+    """Writes into its parent's family; opens no socket, starts no thread."""
+
+
+class Recorder:
+    """Writes records to this process's end of the spool; survives forks; never raises for a spool that can't be written."""
+
+    def __init__(self, settings: Settings, app_name: str | None = None) -> None:
+        self.settings = settings
+        self.clock = HybridClock()
+        self.app_name = app_name
+        self.role = Role.SINGLE
+        self._lock = threading.Lock()
+        self._family: Family | None = None
+        self._writer: SpoolWriter | None = None
+        self._shipper: Shipper | None = None
+        self._settled: OrderedDict[int, None] = OrderedDict()
+        self._give_up_until = 0.0
+        self._unspooled = 0
+        self._scopes: dict[tuple[str, str | None], bytes] = {}
+        self._new_instance()
+        # Forks can't be unregistered, so the hook must not keep a recorder of a test alive.
+        mine = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _forked(mine()))
+
+    # --- what is recorded ---------------------------------------------------------------------------------------------
+    def event(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        severity: str,
+        body: str,
+        time_ns: int | None = None,
+        context: tuple[int, int] = (0, 0),
+        uid: str | None = None,
+        flags: int = 0,
+        key: int = 0,
+    ) -> None:
+        """Record one event; ``context`` is (trace id, span id), ``flags`` and ``key`` as in ``spool.format``."""
+        self.log(
+            {semconv.LOG_RECORD_UID: uid or self._uid(), **values},
+            severity=severity,
+            body=body,
+            event_name=name,
+            time_ns=time_ns,
+            context=context,
+            flags=flags,
+            key=key,
+        )
+
+    def log(
+        self,
+        values: Mapping[str, Any],
+        *,
+        severity: str,
+        body: str,
+        event_name: str | None = None,
+        time_ns: int | None = None,
+        context: tuple[int, int] = (0, 0),
+        scope: str | None = None,
+        flags: int = 0,
+        key: int = 0,
+    ) -> None:
+        """Record one log line (or event)."""
+        if semconv.LOG_RECORD_UID not in values:
+            values = {semconv.LOG_RECORD_UID: self._uid(), **values}
+        payload = otlp.log_record(
+            time_ns=time_ns or time.time_ns(),
+            values=values,
+            body=body,
+            severity_number=SEVERITY_NUMBERS[severity],
+            severity_text=severity,
+            event_name=event_name,
+            trace_id=context[0],
+            span_id=context[1],
+        )
+        if writer := self._ready():
+            writer.log(payload, self._scope(scope, None) if scope else _OUR_SCOPE, flags, key)
+
+    def open_span(self, span: ReadableSpan) -> None:
+        """Record that a span has begun, so that it isn't lost with the process."""
+        self._write_span(span, ended=False)
+
+    def span(self, span: ReadableSpan) -> None:
+        """Record a span that has ended."""
+        self._write_span(span, ended=True)
+
+    def settle(self, key: int) -> None:
+        """Remember that the main process has said how the delivery ``key`` ended."""
+        self._settled[key] = None
+        if len(self._settled) > _SETTLED_MOST:
+            with contextlib.suppress(KeyError):
+                self._settled.popitem(last=False)
+
+    def is_settled(self, key: int) -> bool:
+        """Whether ``settle(key)`` was called lately in this process."""
+        return key in self._settled
+
+    # --- the process's life -------------------------------------------------------------------------------------------
+    def become_worker_main(self) -> None:
+        """This process is a worker's main process; its pool's processes will join its family."""
+        self.role = Role.WORKER_MAIN
+        self._ready()
+
+    def start_shipping(self) -> None:
+        """Start the shipper of this process's family (once)."""
+        with self._lock:
+            if self._shipper is None and self._family is not None and self.role is not Role.POOL_CHILD:
+                self._shipper = Shipper(self.settings, self._family)
+                self._shipper.start()
+
+    def spool_counts(self) -> dict[str, int]:
+        """Counts of the family for the heartbeat, by attribute name."""
+        shipper = self._shipper
+        if shipper is None:
+            return {}
+        shipped, dropped = shipper.counts()
+        if self._unspooled:
+            dropped["no_spool"] = self._unspooled
+        counts = {semconv.SPOOL_DROPPED_PREFIX + reason: count for reason, count in dropped.items()}
+        return {semconv.SPOOL_SHIPPED: shipped, semconv.SPOOL_PENDING_BYTES: shipper.spool_bytes(), **counts}
+
+    def close(self) -> None:
+        """Ship what is left for at most ``flush_timeout`` seconds; the rest stays in the spool for the next shipper."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+            shipper, self._shipper = self._shipper, None
+            family, self._family = self._family, None
+        if writer:
+            writer.close()
+        if shipper:
+            shipper.stop(self.settings.flush_timeout)
+        elif family and self.role is not Role.POOL_CHILD:
+            family.release()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+    def _write_span(self, span: ReadableSpan, ended: bool) -> None:
+        context, scope = span.get_span_context(), span.instrumentation_scope
+        assert context is not None
+        packed = self._scope(scope.name, scope.version) if scope else _OUR_SCOPE
+        if writer := self._ready():
+            write = writer.span if ended else writer.open_span
+            write(otlp.span(span), packed, context.span_id)
+
+    def _scope(self, name: str, version: str | None) -> bytes:
+        packed = self._scopes.get((name, version))
+        if packed is None:
+            packed = self._scopes[name, version] = otlp.scope(name, version)
+        return packed
+
+    def _uid(self) -> str:
+        return f"{self._instance}-{next(self._uids):x}"
+
+    def _ready(self) -> SpoolWriter | None:
+        """This process's writer, made at the first record; None while the spool can't be written to."""
+        if self._writer is not None:
+            return self._writer
+        with self._lock:
+            if self._writer is None and time.monotonic() >= self._give_up_until:
+                self._writer = self._make_writer()
+        if self._writer is None:
+            self._unspooled += 1
+        elif self.role is Role.SINGLE:
+            self.start_shipping()
+        return self._writer
+
+    def _make_writer(self) -> SpoolWriter | None:
+        described = otlp.resource(resource.of_process(self.settings, self.app_name, self._instance))
+        process = f"{os.getpid()}-{self._instance[:8]}"
+        try:
+            if self._family is None:
+                self._family = Family.create(self.settings.spool_dir)
+                self.role = Role.SINGLE if self.role is Role.POOL_CHILD else self.role
+                atexit.register(self.close)
+            return SpoolWriter(self._family.path, process, described, self.settings.segment_max_bytes)
+        except (OSError, ConfigError) as error:
+            self._give_up_until = time.monotonic() + _RETRY_SPOOL_AFTER
+            logger.warning("celeryscope: the spool can't be written to, records are dropped until it can: %s", error)
+            return None
+
+    def _new_instance(self) -> None:
+        self._instance = secrets.token_hex(8)
+        self._uids = itertools.count(1)
+
+    def _after_fork(self) -> None:
+        """In the child, before anything else runs there: no lock, descriptor or thread of the parent is ours."""
+        self._lock = threading.Lock()
+        self.clock.renew_lock()
+        self._shipper = None
+        self._settled.clear()
+        self._new_instance()
+        if self._writer:
+            self._writer.abandon()
+            self._writer = None
+        if self._family:
+            self._family.release()
+        if self.role is Role.SINGLE:
+            self._family = None
+        else:
+            self.role = Role.POOL_CHILD
+
+
+def _forked(recorder: Recorder | None) -> None:
+    if recorder is not None:
+        recorder._after_fork()

@@ -1,0 +1,121 @@
+"""The worker's settings: one frozen dataclass, read from the environment once.
+
+A plain dataclass, not pydantic: this is imported by every worker and publisher.
+"""
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, get_type_hints
+
+from celeryscope.errors import ConfigError
+
+PREFIX = "CELERYSCOPE_"
+SERVICE_PREFIXES = tuple(
+    PREFIX + part for part in ("COLLECTOR_", "INDEXER_", "ELASTICSEARCH_", "KAFKA_", "KIBANA_", "WATCH_")
+)
+"""Other processes' settings; they may stand in the same environment."""
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def default_spool_dir() -> Path:
+    """``/var/tmp/celeryscope-<uid>``: survives a reboot, needs no set-up, private to the user."""
+    base = Path("/var/tmp")  # noqa: S108 - made with mode 0700 and checked for its owner
+    return (base if base.is_dir() else Path(tempfile.gettempdir())) / f"celeryscope-{os.getuid()}"
+
+
+def _help(text: str, **kwargs: Any) -> Any:
+    return field(metadata={"help": text}, **kwargs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of the instrumentation (``CELERYSCOPE_*``), also keyword arguments of ``celeryscope.instrument``."""
+
+    enabled: bool = _help("Off: `instrument()` does nothing.", default=True)
+    endpoint: str = _help("The collector's base URL.", default="http://127.0.0.1:4318")
+    token: str = _help("Token that the collector knows us by. Secret.", default="", repr=False)
+    ca_file: Path | None = _help("CA certificates (PEM) that sign the collector's certificate.", default=None)
+    client_cert_file: Path | None = _help("Client certificate (PEM), when the collector asks for one.", default=None)
+    client_key_file: Path | None = _help("Key of the client certificate (PEM).", default=None)
+    service_name: str = _help(
+        "`service.name` of all records; else `OTEL_SERVICE_NAME`, else the app's name.", default=""
+    )
+    environment: str = _help("`deployment.environment.name` of all records.", default="")
+    spool_dir: Path = _help("Folder of the spool, private to the user.", default_factory=default_spool_dir)
+    spool_max_bytes: int = _help("Quota of the spool for each process family.", default=512 * 1024 * 1024)
+    segment_max_bytes: int = _help("Size at which a spool segment is closed and the next begun.", default=1024 * 1024)
+    ship_interval: float = _help("Seconds between two looks of the shipper at the spool.", default=1.0)
+    request_max_bytes: int = _help("Size of a request to the collector before compression.", default=1024 * 1024)
+    request_timeout: float = _help("Seconds to wait for the collector's answer.", default=10.0)
+    flush_timeout: float = _help("Seconds that a process waits at its end for the collector.", default=5.0)
+    heartbeat_interval: float = _help("Seconds between two heartbeats of a worker.", default=30.0)
+    logs: bool = _help("Send log lines (standard library and structlog).", default=True)
+    log_level: str = _help("Lowest level of log lines to send.", default="INFO")
+    spans: bool = _help("Send spans.", default=True)
+    capture_args: bool = _help("Send the bounded `repr` of tasks' arguments.", default=True)
+    text_max_bytes: int = _help(
+        "Longest traceback, message or log line; the middle of a longer one is cut out.", default=256 * 1024
+    )
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
+        """Read ``CELERYSCOPE_*``; ``overrides`` win. Raises ConfigError with one line for each wrong or unknown name."""
+        environ = os.environ if environ is None else environ
+        known, types = {f.name for f in dataclasses.fields(cls)}, get_type_hints(cls)
+        values: dict[str, Any] = {}
+        problems = [f"{name}: instrument() has no such setting" for name in sorted(set(overrides) - known)]
+        for variable in sorted(environ):
+            if not variable.startswith(PREFIX) or variable.startswith(SERVICE_PREFIXES):
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in known:
+                problems.append(f"{variable}: no such setting; the settings reference lists them")
+            elif environ[variable] != "" and name not in overrides:
+                try:
+                    values[name] = _convert(types[name], environ[variable])
+                except ValueError as error:
+                    problems.append(f"{variable}: {error}")
+        if problems:
+            raise ConfigError("\n".join(problems))
+        return cls(**values, **overrides)._checked()
+
+    def _checked(self) -> Self:
+        problems = [
+            f"{PREFIX}{name.upper()}: must be above zero"
+            for name in (
+                "spool_max_bytes",
+                "segment_max_bytes",
+                "ship_interval",
+                "request_max_bytes",
+                "request_timeout",
+                "heartbeat_interval",
+                "text_max_bytes",
+            )
+            if getattr(self, name) <= 0
+        ]
+        if not self.endpoint.startswith(("http://", "https://")):
+            problems.append(f"{PREFIX}ENDPOINT: must begin with http:// or https://")
+        if self.log_level.upper() not in _LEVELS:
+            problems.append(f"{PREFIX}LOG_LEVEL: must be one of {', '.join(_LEVELS)}")
+        if problems:
+            raise ConfigError("\n".join(problems))
+        return self
+
+
+def _convert(kind: Any, text: str) -> Any:
+    if kind is bool:
+        if text.lower() not in _TRUE | _FALSE:
+            raise ValueError("must be true or false")
+        return text.lower() in _TRUE
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"must be {'a whole number' if kind is int else 'a number'}") from None
+    return text if kind is str else Path(text)

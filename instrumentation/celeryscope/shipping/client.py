@@ -1,0 +1,89 @@
+"""One client of the collector; its errors say what to do with the data."""
+
+import json
+import logging
+import ssl
+import zlib
+from collections.abc import Mapping
+
+import urllib3
+
+from celeryscope.__about__ import __version__
+from celeryscope.errors import CeleryscopeError, Rejected, Unauthorized, Unavailable
+from celeryscope.settings import Settings
+
+logger = logging.getLogger("celeryscope")
+
+_REFUSED = {400, 413, 415, 422}
+_GZIP = 16 + zlib.MAX_WBITS
+_LEVEL = 1  # the network is rarely the bottleneck, a worker's CPU is
+
+
+class CollectorClient:
+    """Posts OTLP/JSON requests; keeps one connection."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._base = settings.endpoint.rstrip("/")
+        self._headers = {
+            "Content-Type": "application/json",
+            "Content-Encoding": "gzip",
+            "User-Agent": f"celeryscope/{__version__}",
+        }
+        if settings.token:
+            self._headers["Authorization"] = f"Bearer {settings.token}"
+        self._pool = urllib3.PoolManager(
+            num_pools=1,
+            timeout=urllib3.Timeout(connect=min(3.0, settings.request_timeout), read=settings.request_timeout),
+            retries=False,
+            ssl_context=_tls(settings),
+        )
+
+    def post(self, path: str, body: bytes) -> int:
+        """Send one request; returns how many of its records the collector refused for ever.
+
+        Raises Rejected (the whole request, never again), Unauthorized, or Unavailable (later).
+        """
+        packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
+        packed = packer.compress(body) + packer.flush()
+        try:
+            response = self._pool.request("POST", self._base + path, body=packed, headers=self._headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"The collector at {self._base} can't be reached: {error}") from error
+        if response.status != 200:
+            raise _error(self._base, response.status, response.data, response.headers)
+        return _refused(response.data)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.endpoint.startswith("https://"):
+        return None
+    context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+    if settings.client_cert_file:
+        key = str(settings.client_key_file) if settings.client_key_file else None
+        context.load_cert_chain(str(settings.client_cert_file), key)
+    return context
+
+
+def _error(base: str, status: int, data: bytes, headers: Mapping[str, str]) -> CeleryscopeError:
+    detail = data[:200].decode(errors="replace")
+    if status in {401, 403}:
+        return Unauthorized(f"The collector at {base} refuses the token (status {status}); check CELERYSCOPE_TOKEN.")
+    if status in _REFUSED:
+        return Rejected("refused", f"The collector at {base} refused a request (status {status}): {detail}")
+    try:
+        retry_after: float | None = float(headers.get("Retry-After", ""))
+    except ValueError:
+        retry_after = None
+    return Unavailable(f"The collector at {base} answered status {status}: {detail}", retry_after)
+
+
+def _refused(data: bytes) -> int:
+    """Count of refused records in OTLP's partial success."""
+    try:
+        partial = json.loads(data or b"{}").get("partialSuccess") or {}
+        refused = int(partial.get("rejectedLogRecords") or partial.get("rejectedSpans") or 0)
+    except (ValueError, AttributeError):
+        return 0
+    if refused:
+        logger.error("celeryscope: the collector refused %d records: %s", refused, partial.get("errorMessage", ""))
+    return refused

@@ -1,0 +1,86 @@
+"""What became of the records of a spool: shipped, or dropped by a named reason. Nothing else can become of them."""
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+DROPPED_QUOTA = "quota"
+"""The spool was over its quota."""
+DROPPED_REFUSED = "refused"
+"""The collector said it will never take the record."""
+DROPPED_CORRUPT = "corrupt"
+"""The record's bytes on disk were not what had been written."""
+DROPPED_UNWRITTEN = "unwritten"
+"""The record never reached the disk (full or failing)."""
+
+CHECKPOINT = "checkpoint.json"
+"""A family's counts and positions, in its folder."""
+_NAME = "ledger.json"
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counts of records; ``written`` is always the sum of ``shipped``, all ``dropped`` and what is still pending."""
+
+    shipped: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Ledger") -> None:
+        """Add another ledger's counts to these."""
+        self.shipped += other.shipped
+        self.dropped.update(other.dropped)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"shipped": self.shipped, "dropped": dict(self.dropped)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """From ``as_dict``; missing counts are zero."""
+        return cls(int(data.get("shipped", 0)), Counter(data.get("dropped", {})))
+
+
+def write_atomically(path: Path, data: Any) -> None:
+    """Write JSON so that a reader sees the old or the new content, whole. Raises OSError."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    hidden.write_bytes(orjson.dumps(data))
+    hidden.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty when the file is missing or not one."""
+    try:
+        data = orjson.loads(path.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def past(spool: Path) -> Ledger:
+    """The sum over the families that are gone."""
+    return Ledger.from_dict(read_json(spool / _NAME))
+
+
+def add_to_past(spool: Path, ledger: Ledger) -> None:
+    """Add an ending family's counts; several shippers may do so at once. Raises OSError."""
+    with _locked(spool / "ledger.lock"):
+        total = past(spool)
+        total.add(ledger)
+        write_atomically(spool / _NAME, total.as_dict())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

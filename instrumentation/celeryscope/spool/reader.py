@@ -1,0 +1,197 @@
+"""The reading end: one shipper reads a family's segments, in batches that it commits once they are acknowledged."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from celeryscope.spool import format as frame
+from celeryscope.spool import ledger, lost
+from celeryscope.spool.batch import Batch
+from celeryscope.spool.folder import Family, Segment, is_locked, segments
+from celeryscope.spool.ledger import Ledger
+from celeryscope.spool.process_reader import Position, ProcessReader
+
+LOST_GRACE = 30.0
+"""Seconds in which a living main process may say what became of a dead child's task (billiard waits 10 s itself)."""
+
+_CLOSED_MOST = 10_000
+
+
+class FamilyReader:
+    """Reads the segments of all processes of a family; not thread-safe.
+
+    ``own``: the family's main process is ours, so it may yet say how a dead child's attempt ended. Positions and counts
+    are saved together, so each record is counted exactly once, however often it is sent.
+    """
+
+    def __init__(self, family: Family, own: bool) -> None:
+        self.family = family
+        self.ledger = Ledger()
+        self._own = own
+        self._closed_elsewhere: dict[int, None] = {}
+        self._done: set[str] = set()
+        self._dead_since: dict[str, float] = {}
+        self._readers: dict[str, ProcessReader] = {}
+        self._dropped: Counter[str] = Counter()
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Go back to what was last committed."""
+        saved = ledger.read_json(self.family.path / ledger.CHECKPOINT)
+        self.ledger = Ledger.from_dict(saved)
+        self._done = set(saved.get("done", ()))
+        self._readers = {
+            name: ProcessReader(Position(*at), self._closed_elsewhere)
+            for name, at in saved.get("positions", {}).items()
+        }
+        self._dropped = Counter()
+
+    def read(self, budget: int, final: bool = False) -> Batch:
+        """The next records, about ``budget`` bytes; empty when there is nothing new.
+
+        ``final``: the family's main process is ending, so a dead child's attempts are closed without waiting.
+        """
+        batch = Batch()
+        for process, found in segments(self.family.path).items():
+            if process in self._done:
+                continue
+            reader = self._reader(process)
+            alive = is_locked(found[-1].path)
+            found = found if alive else segments(self.family.path).get(process, found)
+            at_end = reader.read(found, batch, budget, self._dropped)
+            if at_end and not alive and not is_locked(found[-1].path):
+                self._end_process(process, reader, found[-1], batch, final)
+            if batch.size >= budget:
+                break
+        while len(self._closed_elsewhere) > _CLOSED_MOST:
+            del self._closed_elsewhere[next(iter(self._closed_elsewhere))]
+        return batch
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether a commit has something to save although the last batch was empty."""
+        return self._changed or bool(self._dropped)
+
+    def commit(self, shipped: int, refused: int = 0) -> None:
+        """All of the last batch is in safe hands or refused for ever: save that, then delete what is no longer needed.
+
+        Raises OSError when it can't be saved; then the batch will be sent once more.
+        """
+        self.ledger.shipped += shipped
+        if refused:
+            self.ledger.dropped[ledger.DROPPED_REFUSED] += refused
+        self.ledger.dropped.update(self._dropped)
+        self._dropped = Counter()
+        self._changed = False
+        self._save()
+        for process, found in segments(self.family.path).items():
+            reader = self._readers.get(process)
+            for segment in found:
+                if process in self._done or (reader and segment.number < reader.position.segment):
+                    segment.path.unlink(missing_ok=True)
+
+    def enforce_quota(self, max_bytes: int) -> int:
+        """Delete segments that nobody writes any more until the rest fits; oldest first, those with failures last.
+
+        Returns the number of records dropped; call only right after ``commit`` or ``rewind``.
+        """
+        found = segments(self.family.path)
+        sizes = {item.path: _size(item.path) for items in found.values() for item in items}
+        excess = sum(sizes.values()) - max_bytes
+        if excess <= 0:
+            return 0
+        closed = [item for items in found.values() for item in (items[:-1] if is_locked(items[-1].path) else items)]
+        closed.sort(key=lambda item: (_must_stay(item.path), _modified(item.path)))
+        dropped = 0
+        for item in closed:
+            if excess <= 0:
+                break
+            excess -= sizes[item.path]
+            dropped += self._drop(item)
+        return dropped
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to ship and nobody is left to write."""
+        return all(process in self._done for process in segments(self.family.path))
+
+    def finish(self, spool: Path) -> None:
+        """Add the counts to the spool's ledger and delete the family's folder."""
+        for items in segments(self.family.path).values():
+            for item in items:
+                item.path.unlink(missing_ok=True)
+        ledger.add_to_past(spool, self.ledger)
+        self.family.remove()
+
+    def _end_process(self, process: str, reader: ProcessReader, last: Segment, batch: Batch, final: bool) -> None:
+        since = self._dead_since.setdefault(process, time.monotonic())
+        unsettled = [
+            opened
+            for (kind, key), opened in reader.open.items()
+            if kind == frame.LOG and key not in self._closed_elsewhere
+        ]
+        if unsettled and self._own and not final and time.monotonic() - since < LOST_GRACE:
+            return
+        died_at = time.time_ns() if self._own else _modified(last.path)
+        for (kind, _), opened in reader.open.items():
+            if kind == frame.OPEN_SPAN:
+                batch.add(frame.SPAN, reader.resource, opened.scope, lost.lost_span(opened.payload, died_at))
+        for opened in unsettled:
+            batch.add(frame.LOG, reader.resource, opened.scope, lost.lost_event(opened.payload, died_at))
+        self._done.add(process)
+        self._changed = True
+        self._dead_since.pop(process, None)
+
+    def _reader(self, process: str) -> ProcessReader:
+        if process not in self._readers:
+            self._readers[process] = ProcessReader(Position(), self._closed_elsewhere)
+        return self._readers[process]
+
+    def _drop(self, segment: Segment) -> int:
+        position = self._reader(segment.process).position
+        if segment.number < position.segment:
+            unread = Batch()
+        else:
+            offset = position.offset if segment.number == position.segment else 0
+            scan = ProcessReader(Position(segment.number, offset))
+            unread = Batch()
+            scan.read([segment], unread, frame.MAX_PAYLOAD * 2, Counter())
+        segment.path.unlink(missing_ok=True)
+        position.ahead += len(unread)
+        self.ledger.dropped[ledger.DROPPED_QUOTA] += len(unread)
+        self._save()
+        return len(unread)
+
+    def _save(self) -> None:
+        present = segments(self.family.path)
+        self._done &= present.keys()
+        self._readers = {name: reader for name, reader in self._readers.items() if name in present}
+        positions = {
+            name: [at.segment, at.offset, at.number, at.ahead]
+            for name, at in ((name, reader.position) for name, reader in self._readers.items())
+        }
+        saved = self.ledger.as_dict() | {"positions": positions, "done": sorted(self._done)}
+        ledger.write_atomically(self.family.path / ledger.CHECKPOINT, saved)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return time.time_ns()
+
+
+def _must_stay(path: Path) -> bool:
+    """Whether the segment tells of failures, or of tasks and spans under way; the quota drops it last."""
+    data = path.read_bytes()
+    try:
+        return any(item.flags & (frame.FAILURE | frame.CARRIED) for item in frame.frames(data, len(frame.MAGIC)))
+    except frame.CorruptFrame:
+        return False

@@ -1,0 +1,154 @@
+"""What the worker's main process sees of tasks: received, revoked, unknown, rejected, and the deaths of children."""
+
+import weakref
+from typing import Any
+
+from celery.app.task import Context, Task
+from celery.exceptions import Reject
+from celery.worker.request import Request
+
+from celeryscope import exceptions, semconv, tasks
+from celeryscope.clock import now_us
+from celeryscope.guard import guarded
+from celeryscope.recorder import Recorder, Role
+from celeryscope.running import attempt_of, failure_kind, new_delivery
+from celeryscope.spool.format import CLOSES, FAILURE
+from celeryscope.spool.lost import uid
+from celeryscope.tracing import trace_id_of
+
+
+class Supervising:
+    """Handlers of Celery's signals in the worker's main process."""
+
+    def __init__(self, recorder: Recorder, system: str) -> None:
+        self._recorder = recorder
+        self._system = system
+        # A request lives as long as its job does; so nothing has to be cleaned up here.
+        self._requests: weakref.WeakValueDictionary[str, Request] = weakref.WeakValueDictionary()
+
+    @guarded
+    def received(self, request: Request, **_: Any) -> None:
+        """``task_received``: stamp the delivery into the message's dict before the pool gets it."""
+        header = dict(tasks.header_of(request.request_dict))
+        header[semconv.HEADER_RECEIVED_AT] = now_us()
+        header[semconv.HEADER_DELIVERY] = new_delivery()
+        clock = header[semconv.HEADER_CLOCK] = self._recorder.clock.tick(header.get(semconv.HEADER_CLOCK, 0))
+        request.request_dict[semconv.HEADER] = header
+        self._requests[request.id] = request
+        values = self._snapshot(request.request_dict)
+        values |= {semconv.WORKER: request.hostname, semconv.CLOCK: clock}
+        self._emit(semconv.EVENT_TASK_RECEIVED, values, "INFO", f"Task {request.name} received")
+
+    @guarded
+    def failed(self, sender: Task, task_id: str, einfo: Any = None, exception: Any = None, **_: Any) -> None:
+        """``task_failure`` of a task whose process can't say so itself: it was killed, by whomever."""
+        request = None if self._recorder.role is Role.POOL_CHILD else self._requests.get(task_id)
+        if request is None or attempt_of(sender.request) is not None or isinstance(exception, Reject):
+            return
+        error = exception if isinstance(exception, BaseException) else exceptions.original(einfo)
+        if error is None or self._has_ended(request.request_dict):
+            return
+        kind = failure_kind(error)
+        lost = kind == semconv.KIND_WORKER_LOST
+        values = self._ended(request.request_dict, request.hostname, request.time_start)
+        values |= exceptions.describe(error, getattr(einfo, "traceback", None), self._recorder.settings.text_max_bytes)
+        values[semconv.FAILURE_KIND] = kind
+        event = semconv.EVENT_TASK_LOST if lost else semconv.EVENT_TASK_FAILED
+        body = f"Task {request.name} {'lost' if lost else 'failed'}: {values[semconv.EXCEPTION_MESSAGE]}"
+        self._emit(event, values, "ERROR", body, final=True)
+
+    @guarded
+    def revoked(self, request: Context, terminated: Any = None, expired: Any = None, **_: Any) -> None:
+        """``task_revoked``: revoked or expired before it started, or terminated."""
+        source = vars(request)
+        if self._has_ended(source):
+            return
+        known = self._requests.get(request.id)
+        values = self._ended(source, request.hostname, known.time_start if known else None)
+        values |= {semconv.TERMINATED: bool(terminated), semconv.EXPIRED: bool(expired)}
+        how = "terminated" if terminated else "expired" if expired else "revoked"
+        self._emit(semconv.EVENT_TASK_REVOKED, values, "WARN", f"Task {request.task} {how}", final=True)
+
+    @guarded
+    def retried(self, sender: Task, request: Context | None = None, reason: Any = None, **_: Any) -> None:
+        """``task_retry`` from the main process: its process was lost or its connection, and Celery tries it again."""
+        source = vars(request) if request else {}
+        if attempt_of(sender.request) is not None or not source.get("id") or self._has_ended(source):
+            return
+        values = self._ended(source, source.get("hostname"), None)
+        cause = getattr(reason, "exc", None)
+        values[semconv.RETRY_REASON] = str(reason or "cancelled by Celery")
+        if isinstance(cause, BaseException):
+            values |= exceptions.describe(cause, None, self._recorder.settings.text_max_bytes)
+        self._emit(semconv.EVENT_TASK_RETRIED, values, "WARN", f"Task {sender.name} is retried", final=True)
+
+    @guarded
+    def unknown(self, message: Any, exc: BaseException, name: str, id: str, sender: Any = None, **_: Any) -> None:  # noqa: A002 - the signal's own name
+        """``task_unknown``: the message names a task that this worker has not registered."""
+        values = self._undelivered(message, sender, exc, semconv.KIND_UNREGISTERED)
+        values |= {semconv.TASK_ID: id, semconv.TASK_NAME: name}
+        self._emit(semconv.EVENT_TASK_UNKNOWN, values, "ERROR", f"Received unregistered task {name}", final=True)
+
+    @guarded
+    def rejected(self, message: Any, exc: BaseException, sender: Any = None, **_: Any) -> None:
+        """``task_rejected``: the message is malformed."""
+        values = self._undelivered(message, sender, exc, semconv.KIND_REJECTED)
+        if values[semconv.TASK_ID]:
+            self._emit(
+                semconv.EVENT_TASK_REJECTED, values, "ERROR", f"Rejected a malformed message: {exc!r}", final=True
+            )
+
+    def _snapshot(self, source: Any) -> dict[str, Any]:
+        values = tasks.snapshot(source, self._recorder.settings.capture_args)
+        values[semconv.MESSAGING_SYSTEM] = self._system
+        return values
+
+    def _has_ended(self, source: dict[str, Any]) -> bool:
+        """Whether the delivery's end was told already: newer Celery tells a hard time limit twice."""
+        delivery = tasks.header_of(source).get(semconv.HEADER_DELIVERY)
+        return bool(delivery and self._recorder.is_settled(int(delivery, 16)))
+
+    def _ended(self, source: dict[str, Any], worker: str | None, time_start: float | None) -> dict[str, Any]:
+        values = self._snapshot(source)
+        now = now_us()
+        values |= {
+            semconv.WORKER: worker,
+            semconv.DELIVERY: values[semconv.DELIVERY] or new_delivery(),
+            semconv.ENDED_AT: now,
+            semconv.CLOCK: self._recorder.clock.tick(tasks.header_of(source).get(semconv.HEADER_CLOCK, 0)),
+        }
+        if time_start:
+            started_at = int(time_start * 1_000_000)
+            values |= {
+                semconv.STARTED_AT: started_at,
+                semconv.RUNTIME: max(now - started_at, 0) / 1e6,
+                semconv.QUEUE_TIME: tasks.queue_time(values, started_at),
+            }
+        return values
+
+    def _undelivered(self, message: Any, sender: Any, error: BaseException, kind: str) -> dict[str, Any]:
+        headers = message.headers or {}
+        source = {**headers, "delivery_info": message.delivery_info}
+        values = self._ended(source, getattr(sender, "hostname", None), None)
+        values |= exceptions.describe(error, None, self._recorder.settings.text_max_bytes)
+        values[semconv.RECEIVED_AT] = values[semconv.ENDED_AT]
+        values[semconv.FAILURE_KIND] = kind
+        return values
+
+    def _emit(self, event: str, values: dict[str, Any], severity: str, body: str, final: bool = False) -> None:
+        values[semconv.STATE] = semconv.TASK_STATES[event]
+        key = int(values[semconv.DELIVERY] or "0", 16)
+        flags = 0
+        if final:
+            self._recorder.settle(key)
+            flags = CLOSES | (FAILURE if severity == "ERROR" else 0)
+        self._recorder.event(
+            event,
+            values,
+            severity=severity,
+            body=body,
+            context=(trace_id_of(values[semconv.ROOT_ID]), 0),
+            uid=uid(values[semconv.DELIVERY]) if event == semconv.EVENT_TASK_LOST else None,
+            flags=flags,
+            key=key,
+        )
