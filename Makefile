@@ -18,6 +18,7 @@ help: ## Show this list
 
 .PHONY: install
 install: $(INSTALLED) ## Install everything the project needs (the other commands do it by themselves)
+	@:
 
 $(INSTALLED): requirements/dev.txt pyproject.toml
 	@deploy/local/require.sh
