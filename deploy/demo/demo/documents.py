@@ -26,6 +26,11 @@ class Documents:
         """All attempts of these workflows that are searchable now."""
         return [_attempt(hit) for hit in self._search(f"{semconv.INDEX_TASKS}-*", "", semconv.ROOT_ID, root_ids)]
 
+    def all_attempts(self) -> list[Attempt]:
+        """All attempts of the tenant, also those of beat's tasks."""
+        index = f"{semconv.INDEX_TASKS}-*"
+        return [_attempt(hit) for hit in self._pages(index, {"term": {semconv.TENANT: self._tenant}})]
+
     def logs(self, field: str, values: Iterable[str]) -> list[dict[str, Any]]:
         """Log lines and failures whose attribute `field` has one of the values, as flat attributes."""
         index = f"{semconv.DATA_STREAM_LOGS}-{self._tenant}"
@@ -45,14 +50,22 @@ class Documents:
         self._post(f"/{index}/_refresh", {})
         for start in range(0, len(wanted), _CHUNK):
             query = {"terms": {prefix + field: wanted[start : start + _CHUNK]}}
-            yield from self._pages(index, {"query": query, "size": _PAGE, "_source": True, "fields": ["*"]})
+            yield from self._pages(index, query)
 
-    def _pages(self, index: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        answer = self._post(f"/{index}/_search?ignore_unavailable=true", body)
-        hits: list[dict[str, Any]] = answer["hits"]["hits"]
-        if len(hits) == _PAGE:
-            raise AssertionError("more documents than one page holds: ask for fewer workflows at once")
-        yield from hits
+    def _pages(self, index: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        body = {"query": query, "size": _PAGE, "_source": False, "fields": ["*"], "sort": ["_doc"]}
+        point = self._post(f"/{index}/_pit?keep_alive=1m&ignore_unavailable=true", {}).get("id")
+        if point is None:
+            return
+        search_after: list[Any] | None = None
+        while hits := self._page({**body, "pit": {"id": point, "keep_alive": "1m"}}, search_after):
+            yield from hits
+            search_after = hits[-1]["sort"]
+
+    def _page(self, body: dict[str, Any], search_after: list[Any] | None) -> list[dict[str, Any]]:
+        paging = {"search_after": search_after} if search_after else {}
+        hits: list[dict[str, Any]] = self._post("/_search", {**body, **paging})["hits"]["hits"]
+        return hits
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -61,7 +74,8 @@ class Documents:
             raise Unavailable(f"Elasticsearch at {self._url} is unreachable: {error}") from error
         result: dict[str, Any] = answer.json()
         if answer.status == 404:
-            return {"hits": {"hits": []}}
+            # Nothing has been indexed yet.
+            return {}
         if answer.status != 200:
             raise Unavailable(f"Elasticsearch refused {path}: {result}")
         return result
@@ -88,6 +102,12 @@ def _attempt(hit: dict[str, Any]) -> Attempt:
         trace_id=document.get("trace_id"),
         failure_type=document.get(semconv.EXCEPTION_TYPE),
         failure_message=document.get(semconv.EXCEPTION_MESSAGE),
+        failure_kind=document.get(semconv.FAILURE_KIND),
+        chord_id=document.get(semconv.CHORD_ID),
+        sent_at=document.get(semconv.SENT_AT),
+        received_at=document.get(semconv.RECEIVED_AT),
+        started_at=document.get(semconv.STARTED_AT),
+        ended_at=document.get(semconv.ENDED_AT),
         chain=tuple(zip(ids, names, strict=True)),
     )
 

@@ -9,7 +9,7 @@ from shop.expected import Expected
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt as Elasticsearch has it."""
+    """An attempt as Elasticsearch has it; times are ISO 8601."""
 
     task_id: str
     root_id: str
@@ -19,6 +19,12 @@ class Attempt:
     trace_id: str | None
     failure_type: str | None
     failure_message: str | None
+    failure_kind: str | None
+    chord_id: str | None
+    sent_at: str | None
+    received_at: str | None
+    started_at: str | None
+    ended_at: str | None
     chain: tuple[tuple[str, str], ...]
     """Steps that were planned after it: (task id, task name)."""
 

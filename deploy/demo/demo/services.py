@@ -20,7 +20,7 @@ _OURS = ("CELERYSCOPE_", "SHOP_", "OTEL_")
 
 
 def environment_of_process(settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of this process with `settings` in place of all settings of celeryscope, shop and OpenTelemetry."""
+    """This process's environment with `settings` in place of all of celeryscope, the shop and OpenTelemetry."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return {**inherited, **settings}
 
