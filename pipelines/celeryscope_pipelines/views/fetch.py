@@ -1,5 +1,6 @@
 """The only class of the views that talks to Elasticsearch: questions in, plain data out."""
 
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from elasticsearch import Elasticsearch
@@ -9,10 +10,11 @@ from celeryscope.errors import NotFound
 from celeryscope_pipelines.elasticsearch import our_errors
 from celeryscope_pipelines.views import queries
 from celeryscope_pipelines.views.attempts import Attempt, attempt_from
-from celeryscope_pipelines.views.documents import fields, text
+from celeryscope_pipelines.views.documents import fields, instant, text
 from celeryscope_pipelines.views.failures import Cluster, Clusters, cluster_from
 from celeryscope_pipelines.views.logs import LogLine, log_line
 from celeryscope_pipelines.views.queries import FailureSelection, LogSelection, Query
+from celeryscope_pipelines.views.status import Status, worker_from
 
 MAX_ATTEMPTS: Final = 20_000
 """Attempts of a workflow that are read at most; the view says when there are more."""
@@ -152,6 +154,55 @@ class Store:
         )
         return {hit["_id"].split("/", 1)[1]: fields(hit["_source"]) for hit in found["hits"]["hits"]}
 
+    def status(self, start: datetime, now: datetime) -> Status:
+        """Everything that the overview shows; attempts are counted since ``start``."""
+        counted = self.search(
+            queries.TASKS,
+            query=queries.of_tenant(self.tenant, queries.since("@timestamp", start)),
+            size=0,
+            aggs=queries.state_aggregations(),
+        )
+        unfinished = self.search(
+            queries.TASKS,
+            query=queries.of_tenant(self.tenant, queries.not_final()),
+            sort=[queries.by("@timestamp", kind="date_nanos")],
+            size=5,
+            track_total_hits=True,
+        )
+        workers = self.search(
+            semconv.INDEX_WORKERS,
+            query=queries.of_tenant(self.tenant),
+            sort=[queries.by(semconv.WORKER)],
+            size=1_000,
+        )
+        buckets = (counted.get("aggregations") or {}).get("states", {}).get("buckets", [])
+        return Status(
+            since=start,
+            states={bucket["key"]: bucket["doc_count"] for bucket in buckets},
+            unfinished=tuple(attempt_from(hit["_source"]) for hit in unfinished["hits"]["hits"]),
+            unfinished_total=unfinished["hits"]["total"]["value"],
+            workers=tuple(worker_from(hit["_source"]) for hit in workers["hits"]["hits"]),
+            recent=self.clusters(FailureSelection(start=now - timedelta(hours=1)), 5, queries.ORDER_COUNT),
+            health=self._health(),
+            newest=self._newest(),
+        )
+
+    def _newest(self) -> dict[str, datetime | None]:
+        entities = queries.of_tenant(self.tenant)
+        sources: dict[str, tuple[str, Query]] = {
+            "attempts": (queries.TASKS, entities),
+            "workers": (semconv.INDEX_WORKERS, entities),
+            "logs": (queries.logs_index(self.tenant), {"match_all": {}}),
+            "spans": (queries.traces_index(self.tenant), {"match_all": {}}),
+        }
+        newest: dict[str, datetime | None] = {}
+        for kind, (index, query) in sources.items():
+            latest = queries.by("@timestamp", "desc", "date_nanos")
+            found = self.search(index, query=query, sort=[latest], size=1, _source=["@timestamp"])
+            hits = found["hits"]["hits"]
+            newest[kind] = instant(hits[0]["_source"].get("@timestamp")) if hits else None
+        return newest
+
     def search(self, index: str, **body: Any) -> dict[str, Any]:
         """One search; an answer that lacks a part of the data is an error, a missing index is an empty one."""
         with our_errors():
@@ -164,7 +215,7 @@ class Store:
             )
         return dict(answer.body)
 
-    def health(self) -> dict[str, Any]:
+    def _health(self) -> dict[str, Any]:
         """The cluster's health, as Elasticsearch tells it."""
         with our_errors():
             return dict(self._client.cluster.health().body)

@@ -1,0 +1,40 @@
+"""``celeryscope status``: everything at once."""
+
+from datetime import UTC, datetime
+
+import click
+
+from celeryscope.errors import NotFound
+from celeryscope_pipelines.views import status as view
+from celeryscope_pipelines.views.fetch import Store
+from celeryscope_pipelines.views.options import json_option, since_option, store_options
+from celeryscope_pipelines.views.terminal import Terminal, show_json
+from celeryscope_pipelines.views.wording import Clock
+
+
+@click.command()
+@since_option("24h")
+@json_option
+@store_options
+def status(store: Store, since: datetime, as_json: bool) -> None:
+    """States of all attempts, workers, recent failures, and whether data arrives.
+
+    Failures of tasks do not change the exit code; it tells whether the question could be answered.
+
+    \b
+    Examples:
+      celeryscope status
+      celeryscope status --since 1h --json
+    """
+    now = datetime.now(UTC)
+    found = store.status(since, now)
+    if found.empty:
+        raise NotFound(
+            f"There is no data of celeryscope for the tenant {store.tenant!r}. Was `celeryscope setup` run, "
+            "is the indexer running, and do workers send to the collector?"
+        )
+    if as_json:
+        show_json(view.as_dict(found, now))
+    else:
+        terminal = Terminal()
+        terminal.show(*view.render(found, Clock(now), terminal.ascii_only))
