@@ -20,10 +20,10 @@ __all__ = ["__version__", "instrument", "structlog_processor", "uninstrument"]
 
 
 def instrument(app: "Celery | None" = None, **settings: Any) -> None:
-    """Record what every task of this process does; call it once, where the app is made, in workers and publishers alike.
+    """Record what every task of this process does; call it once, where the app is made, in workers and publishers.
 
     ``settings``: fields of ``celeryscope.settings.Settings``; they win over ``CELERYSCOPE_*`` in the environment.
-    A second call changes nothing. Raises ConfigError when a setting is unknown or wrong; nothing else, and nothing later.
+    A second call changes nothing. Raises ConfigError when a setting is unknown or wrong; nothing later raises.
     """
     from celeryscope.instrumentor import CeleryscopeInstrumentor
     from celeryscope.settings import Settings

@@ -1,8 +1,8 @@
 """The hybrid logical clock: orders an attempt's events even when hosts' clocks differ.
 
 ``max(previous + 1, now in µs)`` after Kulkarni et al., "Logical Physical Clocks" (2014), with the logical part folded
-into the microseconds: ticks of one process rise strictly, a tick after ``observed`` is later than it, and without skew a
-tick is the time of day.
+into the microseconds: ticks of one process rise strictly, a tick after ``observed`` is later than it, and without skew
+a tick is the time of day.
 """
 
 import threading

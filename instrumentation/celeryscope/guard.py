@@ -26,14 +26,10 @@ def guarded(function: Callable[P, object]) -> Callable[P, None]:
             function(*args, **kwargs)
         except SoftTimeLimitExceeded:
             raise
-        except Exception as error:  # noqa: BLE001 - the guard's whole purpose
-            _tell(function.__qualname__, error)
+        except Exception as error:
+            key = f"{function.__qualname__}:{type(error).__name__}"
+            if key not in _told:
+                _told.add(key)
+                logger.warning("celeryscope: %s failed (told once)", function.__qualname__, exc_info=True)
 
     return wrapper
-
-
-def _tell(place: str, error: Exception) -> None:
-    key = f"{place}:{type(error).__name__}"
-    if key not in _told:
-        _told.add(key)
-        logger.warning("celeryscope: %s failed (told once): %r", place, error, exc_info=True)

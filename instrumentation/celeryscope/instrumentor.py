@@ -1,9 +1,10 @@
 """Wires the handlers to Celery's signals, in place of opentelemetry-instrumentation-celery's own.
 
-Where that one is wrong (version 0.66b2): a failed publish leaves its span current for good; ``send_task`` of a name that
-the process has not registered loses its span; a retried or interrupted attempt ends without a status; revoked, rejected and
-killed attempts are not seen at all; each header task of a chord starts a trace of its own; spans of killed processes
-never arrive. So each of its hooks is overridden; what we keep is its life cycle, names and context propagation.
+Where that one is wrong (version 0.66b2): a failed publish leaves its span current for good; ``send_task`` of a name
+that the process has not registered loses its span; a retried or interrupted attempt ends without a status; revoked,
+rejected and killed attempts are not seen at all; each header task of a chord starts a trace of its own; spans of
+killed processes never arrive. So each of its hooks is overridden; what we keep is its life cycle, names and context
+propagation.
 """
 
 from typing import Any
@@ -66,7 +67,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         self._connected = []
 
     def _displace_other(self) -> None:
-        """Two instrumentors would make two spans of everything; ``opentelemetry-instrument`` loads both in any order."""
+        """Two instrumentors would make two spans of all; ``opentelemetry-instrument`` loads both in any order."""
         other = CeleryInstrumentor()
         if other.is_instrumented_by_opentelemetry:
             other.uninstrument()

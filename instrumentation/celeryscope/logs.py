@@ -1,4 +1,4 @@
-"""Log lines with task, attempt, workflow and trace ids: the bridge from the standard library's logging and structlog."""
+"""Log lines with task, attempt, workflow and trace ids: the bridge from standard library logging and structlog."""
 
 import logging
 import threading
@@ -127,7 +127,7 @@ _STRUCTLOG_OWN = frozenset(
 
 
 class StructlogProcessor:
-    """A structlog processor: adds ``task_id``, ``attempt``, ``workflow`` and ``trace_id`` to the event, and writes it to the spool.
+    """A structlog processor: adds ``task_id``, ``attempt``, ``workflow`` and ``trace_id``, and writes to the spool.
 
     A logger that ends in the standard library is written there by its handler, not here, so nothing is written twice.
     """

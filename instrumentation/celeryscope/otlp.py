@@ -46,7 +46,7 @@ def attributes(values: Mapping[Any, Any]) -> list[dict[str, Any]]:
     return [{"key": str(key), "value": any_value(value)} for key, value in values.items() if value is not None]
 
 
-def log_record(  # noqa: PLR0913 - the fields of OTLP's LogRecord
+def log_record(
     *,
     time_ns: int,
     values: Mapping[str, Any],
@@ -127,7 +127,7 @@ def scope(name: str, version: str | None) -> bytes:
 
 
 def request(kind: str, groups: Mapping[tuple[bytes, bytes], Iterable[bytes]]) -> bytes:
-    """An export request of ``kind`` "spans" or "logs" from (resource, scope) -> payloads, without parsing any of them."""
+    """An export request of ``kind`` "spans" or "logs" from (resource, scope) -> payloads, parsing none of them."""
     outer, inner, leaf = {
         "spans": (b"resourceSpans", b"scopeSpans", b"spans"),
         "logs": (b"resourceLogs", b"scopeLogs", b"logRecords"),

@@ -46,7 +46,7 @@ class Role(Enum):
 
 
 class Recorder:
-    """Writes records to this process's end of the spool; survives forks; never raises for a spool that can't be written."""
+    """Writes records to this process's end of the spool; survives forks; never raises for a failing spool."""
 
     def __init__(self, settings: Settings, app_name: str | None = None) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""What happens while a task runs, in the process that runs it: CONSUMER span, events from ``started`` to the final one."""
+"""What happens while a task runs, in the process that runs it: CONSUMER span, ``started`` to final event."""
 
 import secrets
 import threading
@@ -150,7 +150,7 @@ class Running:
             context_api.detach(attempt.token)
 
     def _failed_late(self, task_id: str) -> Attempt | None:
-        """The attempt that ended last in this thread, when Celery fails it after its postrun (e.g. its chain can't go on)."""
+        """The attempt that ended last in this thread, if Celery fails it after its postrun (its chain can't go on)."""
         attempt: Attempt | None = getattr(self._ended, "attempt", None)
         if attempt is None or attempt.values[semconv.TASK_ID] != task_id:
             return None

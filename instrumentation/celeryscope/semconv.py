@@ -2,8 +2,8 @@
 
 Attributes follow the OpenTelemetry semantic conventions where one exists (``exception.*``, ``messaging.*``,
 ``service.*``, ``process.*``, ``log.record.uid``) and keep the names that opentelemetry-instrumentation-celery already
-uses; ours start with ``celery.``. The same names are the field names of the documents in Elasticsearch: below
-``attributes.`` (a passthrough object, so the bare name works in queries) in the data streams, at the top in the entities.
+uses; ours start with ``celery.``. The same names are the field names of the documents in Elasticsearch: in the data
+streams below ``attributes.`` (a passthrough object, so the bare name works in queries), in the entities at the top.
 
 Units: ``*_at``, ``celery.eta``, ``celery.expires`` and ``celery.clock`` are integers, microseconds since the Unix epoch
 (UTC); ``celery.queue_time`` and ``celery.runtime`` are seconds as floats.
@@ -94,7 +94,7 @@ FINAL_STATES: Final = frozenset(
         STATE_LOST,
     }
 )
-"""An attempt in one of these does not go on (a retry is final for its attempt; the next attempt is another document)."""
+"""An attempt in one of these does not go on (a retry is final for its attempt; the next is another document)."""
 
 FAILED_STATES: Final = frozenset({STATE_FAILURE, STATE_REJECTED, STATE_UNKNOWN, STATE_LOST})
 """Final states that count as failures and belong to a failure cluster."""

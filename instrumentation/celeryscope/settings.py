@@ -65,7 +65,7 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
-        """Read ``CELERYSCOPE_*``; ``overrides`` win. Raises ConfigError with one line for each wrong or unknown name."""
+        """Read ``CELERYSCOPE_*``; ``overrides`` win. Raises ConfigError, a line for each wrong or unknown name."""
         environ = os.environ if environ is None else environ
         known, types = {f.name for f in dataclasses.fields(cls)}, get_type_hints(cls)
         values: dict[str, Any] = {}

@@ -33,7 +33,7 @@ def new_header(sent_at: int, clock: int, embed: Getter) -> dict[str, Any]:
 
 
 def plan(embed: Getter) -> dict[str, Any]:
-    """The header's ``chain`` and ``chord`` from Celery's own, which keeps a chain's next step at the end of the list."""
+    """The header's ``chain`` and ``chord`` from Celery's own, where a chain's next step is the last."""
     result: dict[str, Any] = {}
     if chain := embed.get("chain"):
         result[semconv.HEADER_CHAIN] = [_step(signature) for signature in list(chain)[: -MOST_STEPS - 1 : -1]]

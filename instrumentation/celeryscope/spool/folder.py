@@ -41,7 +41,7 @@ def segments(family: Path) -> dict[str, list[Segment]]:
     """The segments of a family's folder by process, oldest first; empty when the folder is gone."""
     found: dict[str, list[Segment]] = {}
     try:
-        names = sorted(os.listdir(family))
+        names = sorted(entry.name for entry in family.iterdir())
     except FileNotFoundError:
         return {}
     for name in names:

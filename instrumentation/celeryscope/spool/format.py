@@ -2,10 +2,10 @@
 
 Invariants
 1. A segment begins with ``MAGIC``; its first frame is of kind HEADER and holds the process's resource.
-2. A frame is ``length, crc, number, kind, flags, scope, key`` (little-endian, 24 bytes) and ``length`` bytes of payload.
-   ``crc`` (CRC-32) covers everything of the frame behind itself. A frame is written by one ``write()``.
-3. Frames of kind SPAN and LOG without the flag CARRIED are records. Records of a process are numbered 1, 2, 3, ... across
-   its segments without a gap, so whoever reads the next one knows how many were lost before it.
+2. A frame is ``length, crc, number, kind, flags, scope, key`` (little-endian, 24 bytes) and ``length`` bytes of
+   payload. ``crc`` (CRC-32) covers everything of the frame behind itself. A frame is written by one ``write()``.
+3. Frames of kind SPAN and LOG without the flag CARRIED are records. Records of a process are numbered 1, 2, 3, ...
+   across its segments without a gap, so whoever reads the next one knows how many were lost before it.
 4. ``scope`` names an earlier SCOPE frame of the same segment (by the order of their appearance, from 1).
 5. What is open: an OPEN_SPAN frame opens the span ``key``, the SPAN frame of that key closes it; a LOG frame with the
    flag OPENS opens the attempt ``key`` (its delivery), one with CLOSES closes it. Everything open when a segment is

@@ -23,8 +23,8 @@ def lost_span(payload: bytes, died_at_ns: int) -> bytes:
 def lost_event(payload: bytes, died_at_ns: int) -> bytes:
     """The event ``celery.task.lost`` that follows the ``started`` event in ``payload`` (OTLP/JSON log record).
 
-    Its clock is the one just behind the start's: whatever happened to the attempt elsewhere since (a redelivery) is later
-    and wins. Its uid depends on the delivery alone, so that it exists once, whoever says it.
+    Its clock is the one just behind the start's: whatever happened to the attempt elsewhere since (a redelivery) is
+    later and wins. Its uid depends on the delivery alone, so that it exists once, whoever says it.
     """
     record = orjson.loads(payload)
     attributes = record["attributes"]

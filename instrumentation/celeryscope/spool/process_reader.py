@@ -49,7 +49,7 @@ class ProcessReader:
     def read(self, segments: list[Segment], batch: Batch, budget: int, dropped: Counter[str]) -> bool:
         """Add records to the batch until it reaches ``budget`` bytes; True when all segments were read to their end.
 
-        ``segments``: the process's, oldest first, listed before the call. Numbers that are missing count in ``dropped``.
+        ``segments``: the process's, oldest first, listed before the call. Missing numbers count in ``dropped``.
         """
         for segment in segments:
             if segment.number < self.position.segment:

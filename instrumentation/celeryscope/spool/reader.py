@@ -52,12 +52,12 @@ class FamilyReader:
         ``final``: the family's main process is ending, so a dead child's attempts are closed without waiting.
         """
         batch = Batch()
-        for process, found in segments(self.family.path).items():
+        for process, listed in segments(self.family.path).items():
             if process in self._done:
                 continue
             reader = self._reader(process)
-            alive = is_locked(found[-1].path)
-            found = found if alive else segments(self.family.path).get(process, found)
+            alive = is_locked(listed[-1].path)
+            found = listed if alive else segments(self.family.path).get(process, listed)
             at_end = reader.read(found, batch, budget, self._dropped)
             if at_end and not alive and not is_locked(found[-1].path):
                 self._end_process(process, reader, found[-1], batch, final)
