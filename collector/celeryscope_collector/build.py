@@ -1,0 +1,70 @@
+"""How the collector is put together: the only place where its parts meet."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from celeryscope.errors import ConfigError
+from celeryscope.service.kafka import KafkaSettings
+from celeryscope_collector.exporter import KafkaExporter
+from celeryscope_collector.metrics import Metrics
+from celeryscope_collector.pipeline import Pipeline
+from celeryscope_collector.processors import ForTenant
+from celeryscope_collector.processors.identity import identity
+from celeryscope_collector.processors.limits import Limits, limits
+from celeryscope_collector.processors.redaction import redaction
+from celeryscope_collector.receiver import Bounds, Receiver
+from celeryscope_collector.settings import CollectorSettings
+from celeryscope_collector.tokens import Anonymous, TokenFile
+
+
+@dataclass(frozen=True)
+class Collector:
+    """The parts that a service runs."""
+
+    tenants: TokenFile | Anonymous
+    exporter: KafkaExporter
+    receiver: Receiver
+
+
+def build(settings: CollectorSettings, kafka: KafkaSettings) -> Collector:
+    """All parts, not started. Raises ConfigError when nobody could send or the tokens file can't be used."""
+    metrics = Metrics()
+    tenants = who_may_send(settings)
+    exporter = KafkaExporter(kafka.client_options(), settings.kafka_timeout, settings.max_bytes_in_flight, metrics)
+    pipeline = Pipeline(processors(settings), settings.max_decompressed_bytes, settings.max_message_bytes)
+    bounds = Bounds(settings.max_request_bytes, settings.max_bytes_in_flight, settings.request_timeout)
+    return Collector(tenants, exporter, Receiver(tenants, pipeline, exporter, metrics, bounds))
+
+
+def who_may_send(settings: CollectorSettings) -> TokenFile | Anonymous:
+    """The tokens, or everybody when the settings say so. Raises ConfigError when that leaves nobody."""
+    if settings.allow_anonymous:
+        return Anonymous()
+    if settings.tokens_file is None:
+        raise ConfigError(
+            "nobody could send: make a token with `celeryscope collector token new` and name its file in "
+            "CELERYSCOPE_COLLECTOR_TOKENS_FILE (or, on one machine only, set "
+            "CELERYSCOPE_COLLECTOR_ALLOW_ANONYMOUS=true)"
+        )
+    tokens = TokenFile(settings.tokens_file)
+    if not tokens.tenants:
+        raise ConfigError(
+            f"nobody could send: {settings.tokens_file} has no token; make one with `celeryscope collector token new`"
+        )
+    return tokens
+
+
+def processors(settings: CollectorSettings) -> Mapping[str, ForTenant]:
+    """The processors in the order of the settings."""
+    bounds = Limits(
+        attributes=settings.max_attributes,
+        value=settings.max_value_bytes,
+        stacktrace=settings.max_stacktrace_bytes,
+        body=settings.max_body_bytes,
+    )
+    prepare: dict[str, Callable[[], ForTenant]] = {
+        "identity": lambda: identity,
+        "redaction": lambda: redaction(settings.redaction_terms, settings.redaction_keep),
+        "limits": lambda: limits(bounds),
+    }
+    return {name: prepare[name]() for name in settings.processors}

@@ -1,0 +1,106 @@
+"""Records as messages for Kafka: plain OTLP/JSON export requests below a size."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import orjson
+
+from celeryscope_collector.partition import partition_for
+from celeryscope_collector.records import Origin, Record, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One Kafka message and how many records it holds."""
+
+    topic: str
+    partition: int
+    value: bytes
+    records: int
+
+
+@dataclass
+class Encoded:
+    """The messages of a request, and how many records were refused for which reason."""
+
+    messages: list[Message] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def encode(records: Iterable[Record], signal: Signal, partitions: int, max_bytes: int) -> Encoded:
+    """Messages of at most ``max_bytes`` each, with records of one partition only, in the order they came.
+
+    A resource and its scope are written once per message for each run of records that share them. A record that alone
+    is over ``max_bytes`` is refused as ``record_too_large``.
+    """
+    encoded = Encoded()
+    frames: dict[Origin, tuple[bytes, bytes]] = {}
+    builders: dict[int, _Builder] = {}
+    for record in records:
+        frame = frames.get(record.origin)
+        if frame is None:
+            frame = frames[record.origin] = _frame(record.origin, signal)
+        item = orjson.dumps(record.item)
+        if len(frame[0]) + len(item) + len(frame[1]) + _Builder.OVERHEAD > max_bytes:
+            encoded.refused["record_too_large"] += 1
+            continue
+        partition = partition_for(record, partitions)
+        builder = builders.get(partition)
+        if builder is None:
+            builder = builders[partition] = _Builder(signal, partition, max_bytes, encoded.messages)
+        builder.add(frame, item)
+    for builder in builders.values():
+        builder.finish()
+    return encoded
+
+
+def _frame(origin: Origin, signal: Signal) -> tuple[bytes, bytes]:
+    # What stands before and after the items of this origin.
+    head = b'{"resource":' + orjson.dumps(origin.resource)
+    if origin.resource_schema:
+        head += b',"schemaUrl":' + orjson.dumps(origin.resource_schema)
+    head += b',"' + signal.scope_key.encode() + b'":[{"scope":' + orjson.dumps(origin.scope)
+    if origin.scope_schema:
+        head += b',"schemaUrl":' + orjson.dumps(origin.scope_schema)
+    return head + b',"' + signal.item_key.encode() + b'":[', b"]}]}"
+
+
+class _Builder:
+    """Gathers the items of one partition and cuts a message before it grows over the limit."""
+
+    OVERHEAD = len(b'{"resourceSpans":[]}')
+
+    def __init__(self, signal: Signal, partition: int, max_bytes: int, messages: list[Message]) -> None:
+        self.signal, self.partition, self.max_bytes, self.messages = signal, partition, max_bytes, messages
+        self.groups: list[bytes] = []
+        self.items: list[bytes] = []
+        self.frame: tuple[bytes, bytes] = (b"", b"")
+        self.size = self.OVERHEAD
+        self.records = 0
+
+    def add(self, frame: tuple[bytes, bytes], item: bytes) -> None:
+        same = frame is self.frame
+        # The comma before the item or the group counts too.
+        more = len(item) + 1 + (0 if same else len(frame[0]) + len(frame[1]))
+        if self.size + more - 1 > self.max_bytes:
+            self.finish()
+            same, more = False, len(item) + 1 + len(frame[0]) + len(frame[1])
+        if not same:
+            self._close_group()
+            self.frame = frame
+        self.items.append(item)
+        self.size += more
+        self.records += 1
+
+    def finish(self) -> None:
+        self._close_group()
+        if self.groups:
+            value = b'{"' + self.signal.resource_key.encode() + b'":[' + b",".join(self.groups) + b"]}"
+            self.messages.append(Message(self.signal.topic, self.partition, value, self.records))
+        self.groups, self.size, self.records, self.frame = [], self.OVERHEAD, 0, (b"", b"")
+
+    def _close_group(self) -> None:
+        if self.items:
+            self.groups.append(self.frame[0] + b",".join(self.items) + self.frame[1])
+            self.items = []

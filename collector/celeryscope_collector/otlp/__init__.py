@@ -1,0 +1,1 @@
+"""OTLP/HTTP as bytes and dicts: decompression, decoding, answers."""

@@ -1,0 +1,111 @@
+"""An OTLP/HTTP request, JSON or protobuf, as records."""
+
+import base64
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from celeryscope.errors import Rejected
+from celeryscope_collector.otlp.answers import JSON
+from celeryscope_collector.otlp.validity import checked_log, checked_origin, checked_span
+from celeryscope_collector.records import LOGS, TRACES, Origin, Record, Signal
+
+_REQUESTS: Final[dict[str, Any]] = {TRACES.kind: ExportTraceServiceRequest, LOGS.kind: ExportLogsServiceRequest}
+_CHECKS: Final = {TRACES.kind: checked_span, LOGS.kind: checked_log}
+_ID_FIELDS: Final = ("traceId", "spanId", "parentSpanId")
+
+
+@dataclass
+class Decoded:
+    """The records of a request in their order, and how many were refused for which reason."""
+
+    records: list[Record] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def decode(body: bytes, media_type: str, signal: Signal) -> Decoded:
+    """All records of an (uncompressed) export request.
+
+    Raises Rejected when the request as a whole is not OTLP. A record that is malformed by itself is refused alone; one
+    in a malformed resource or scope is refused with it.
+    """
+    request = _parsed_json(body) if media_type == JSON else _parsed_protobuf(body, signal)
+    decoded = Decoded()
+    check = _CHECKS[signal.kind]
+    for origin, items in _groups(request, signal, decoded.refused):
+        for item in items:
+            try:
+                decoded.records.append(Record(signal, origin, check(item)))
+            except Rejected as error:
+                decoded.refused[error.reason] += 1
+    return decoded
+
+
+def _groups(request: dict[str, Any], signal: Signal, refused: Counter[str]) -> list[tuple[Origin, list[Any]]]:
+    groups = []
+    for by_resource in _objects(request, signal.resource_key):
+        for by_scope in _objects(by_resource, signal.scope_key):
+            items = _objects(by_scope, signal.item_key, any_items=True)
+            try:
+                origin = Origin(
+                    checked_origin(by_resource.get("resource")),
+                    checked_origin(by_scope.get("scope")),
+                    _text(by_resource.get("schemaUrl")),
+                    _text(by_scope.get("schemaUrl")),
+                )
+            except Rejected as error:
+                refused[error.reason] += len(items)
+                continue
+            groups.append((origin, items))
+    return groups
+
+
+def _objects(parent: dict[str, Any], key: str, *, any_items: bool = False) -> list[Any]:
+    members = parent.get(key)
+    if members is None:
+        return []
+    if type(members) is not list or not (any_items or all(type(member) is dict for member in members)):
+        raise Rejected("malformed", f"{key} must be a list of objects")
+    return members
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else ""
+
+
+def _parsed_json(body: bytes) -> dict[str, Any]:
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Rejected("malformed", f"the body is not valid JSON: {error}") from None
+    if type(request) is not dict:
+        raise Rejected("malformed", "the body is not an OTLP export request: it must be a JSON object")
+    return request
+
+
+def _parsed_protobuf(body: bytes, signal: Signal) -> dict[str, Any]:
+    try:
+        message = _REQUESTS[signal.kind].FromString(body)
+    except DecodeError as error:
+        raise Rejected("malformed", f"the body is not a valid protobuf export request: {error}") from None
+    request: dict[str, Any] = MessageToDict(message, use_integers_for_enums=True)
+    for by_resource in request.get(signal.resource_key, ()):
+        for by_scope in by_resource.get(signal.scope_key, ()):
+            for item in by_scope.get(signal.item_key, ()):
+                _spell_ids_in_hexadecimal(item)
+                for link in item.get("links", ()):
+                    _spell_ids_in_hexadecimal(link)
+    return request
+
+
+def _spell_ids_in_hexadecimal(item: dict[str, Any]) -> None:
+    # Protobuf's own JSON has bytes in base64; OTLP/JSON has these three in hexadecimal.
+    for name in _ID_FIELDS:
+        if name in item:
+            item[name] = base64.b64decode(item[name]).hex()

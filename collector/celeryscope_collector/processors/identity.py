@@ -1,0 +1,25 @@
+"""Who sent it: the tenant comes from the token, whatever the sender claims."""
+
+from dataclasses import replace
+
+from celeryscope import semconv
+from celeryscope_collector.processors import Processor, once_per_origin
+from celeryscope_collector.records import Origin, Record
+
+
+def identity(tenant: str) -> Processor:
+    """Set ``celery.tenant`` of the resource, replacing every claim of the sender."""
+
+    def owned(origin: Origin) -> Origin:
+        claimed = origin.resource.get("attributes", ())
+        attributes = [attribute for attribute in claimed if attribute["key"] != semconv.TENANT]
+        attributes.append({"key": semconv.TENANT, "value": {"stringValue": tenant}})
+        return replace(origin, resource={**origin.resource, "attributes": attributes})
+
+    of_tenant = once_per_origin(owned)
+
+    def process(record: Record) -> Record:
+        record.origin = of_tenant(record.origin)
+        return record
+
+    return process

@@ -1,0 +1,71 @@
+"""The collector's settings."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from celeryscope.service.settings import ServiceSettings
+
+ProcessorName = Literal["identity", "redaction", "limits"]
+_MIB = 1024 * 1024
+
+
+class CollectorSettings(ServiceSettings):
+    """How the collector listens, whom it believes, and what it lets through (``CELERYSCOPE_COLLECTOR_*``)."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_COLLECTOR_")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(4318, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    tokens_file: Path | None = Field(None, description="YAML file with the hashes of the tokens that may send.")
+    allow_anonymous: bool = Field(
+        False, description="Accept requests without a token, as tenant `default`; for one machine only."
+    )
+    ssl_certificate: Path | None = Field(None, description="Certificate chain (PEM) of the listener; switches TLS on.")
+    ssl_key: Path | None = Field(None, description="Private key (PEM) of the certificate.")
+    ssl_client_ca: Path | None = Field(None, description="CA (PEM) that clients' certificates must be signed by.")
+    processors: Annotated[tuple[ProcessorName, ...], NoDecode] = Field(
+        ("identity", "redaction", "limits"), description="Processors in their order, comma-separated."
+    )
+    redaction_terms: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="More parts of attribute names whose values are secret, comma-separated."
+    )
+    redaction_keep: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Exact attribute names that are never redacted, comma-separated."
+    )
+    max_attributes: int = Field(256, ge=32, description="Attributes of one record; more are dropped.")
+    max_value_bytes: int = Field(64 * 1024, ge=256, description="Bytes of one attribute's value; longer ones are cut.")
+    max_stacktrace_bytes: int = Field(512 * 1024, ge=1024, description="Bytes of `exception.stacktrace`.")
+    max_body_bytes: int = Field(64 * 1024, ge=256, description="Bytes of a log record's body.")
+    max_request_bytes: int = Field(8 * _MIB, ge=1024, description="Bytes of a request as received.")
+    max_decompressed_bytes: int = Field(32 * _MIB, ge=1024, description="Bytes of a request once decompressed.")
+    max_message_bytes: int = Field(
+        900_000, ge=10_000, description="Bytes of one Kafka message; keep it below the topics' `max.message.bytes`."
+    )
+    max_bytes_in_flight: int = Field(
+        128 * _MIB, ge=_MIB, description="Bytes of requests, and of unacknowledged messages, at once; above it: 503."
+    )
+    request_timeout: float = Field(30.0, gt=0, description="Seconds a sender may take for the body of one request.")
+    kafka_timeout: float = Field(10.0, ge=1, description="Seconds Kafka may take to acknowledge; then 503.")
+    drain_timeout: float = Field(30.0, gt=0, description="Seconds that requests under way may take after SIGTERM.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity of our logs.")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="`auto` is console on a terminal.")
+
+    @field_validator("processors", "redaction_terms", "redaction_keep", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if "identity" not in self.processors:
+            raise ValueError("processors must contain identity: without it a sender could claim any tenant")
+        if (self.ssl_certificate is None) != (self.ssl_key is None):
+            raise ValueError("ssl_certificate and ssl_key belong together: set both or neither")
+        if self.ssl_client_ca is not None and self.ssl_certificate is None:
+            raise ValueError("ssl_client_ca needs ssl_certificate and ssl_key")
+        if self.tokens_file is not None and self.allow_anonymous:
+            raise ValueError("tokens_file and allow_anonymous contradict each other: unset one")
+        return self

@@ -1,0 +1,140 @@
+"""Who may send: a file of token hashes, each with its tenant."""
+
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import yaml
+
+from celeryscope import semconv
+from celeryscope.errors import ConfigError, Unauthorized
+
+TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.]{0,62}")
+"""A tenant is the namespace of Elasticsearch's data streams, which allow no capitals and no hyphen."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Token:
+    """The hash of a token and the tenant whose data it brings."""
+
+    tenant: str
+    sha256: str
+
+
+def new_token() -> str:
+    """A fresh token with 256 bits of randomness."""
+    return f"csc_{secrets.token_urlsafe(32)}"
+
+
+def hash_of(token: str) -> str:
+    """What the tokens file holds of a token. A plain hash is enough: the token is random, not a password."""
+    return sha256(token.encode()).hexdigest()
+
+
+def checked_tenant(tenant: str) -> str:
+    """The tenant itself; ConfigError when it can't be a namespace of Elasticsearch."""
+    if TENANT.fullmatch(tenant) is None:
+        raise ConfigError(
+            f"tenant {tenant!r}: use up to 63 lower-case letters, digits, '_' and '.', a letter or digit first"
+        )
+    return tenant
+
+
+def read_tokens(path: Path) -> list[Token]:
+    """The tokens of a file ``tokens: [{tenant: shop, sha256: <hex>}, ...]``; ConfigError when it can't be used."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the tokens file {path} can't be read: {error}") from None
+    except yaml.YAMLError:
+        # The parser's own message quotes the file, which may hold a token by mistake.
+        raise ConfigError(f"the tokens file {path} is not valid YAML") from None
+    entries = content.get("tokens") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise ConfigError(
+            f"the tokens file {path} needs a list `tokens`; make entries with `celeryscope collector token new`"
+        )
+    return [_token(entry, path, number) for number, entry in enumerate(entries, 1)]
+
+
+def _token(entry: Any, path: Path, number: int) -> Token:
+    if not isinstance(entry, dict) or set(entry) != {"tenant", "sha256"}:
+        raise ConfigError(f"the tokens file {path}, entry {number}: it needs exactly `tenant` and `sha256`")
+    digest = str(entry["sha256"]).lower()
+    if _SHA256.fullmatch(digest) is None:
+        raise ConfigError(f"the tokens file {path}, entry {number}: sha256 must be 64 hexadecimal digits")
+    return Token(checked_tenant(str(entry["tenant"])), digest)
+
+
+def tenant_of(token: str, tokens: Sequence[Token]) -> str | None:
+    """The tenant of a token, None for an unknown one; takes as long for a near miss as for any other."""
+    digest = hash_of(token)
+    found = None
+    for known in tokens:
+        if hmac.compare_digest(known.sha256, digest):
+            found = known.tenant
+    return found
+
+
+class TokenFile:
+    """The tokens of a file, read again whenever it changes; while it can't be used, the last good ones stay valid."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ConfigError when the file can't be used at the start."""
+        self._path = path
+        self._stamp = self._state()
+        self._tokens = read_tokens(path)
+
+    @property
+    def tenants(self) -> list[str]:
+        """The tenants that have a token, sorted."""
+        return sorted({token.tenant for token in self._tokens})
+
+    def tenant(self, authorization: str | None) -> str:
+        """The tenant of an ``Authorization`` header; Unauthorized when there is none."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthorized("send a token: Authorization: Bearer <token>")
+        self._refresh()
+        tenant = tenant_of(token.strip(), self._tokens)
+        if tenant is None:
+            raise Unauthorized("this token is unknown")
+        return tenant
+
+    def _refresh(self) -> None:
+        stamp = self._state()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._tokens = read_tokens(self._path)
+        except ConfigError as error:
+            _log.error("tokens file changed and can't be used; the tokens read before stay valid", error=str(error))
+        else:
+            _log.info("tokens file read again", tenants=self.tenants)
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            state = self._path.stat()
+        except OSError:
+            return None
+        return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+class Anonymous:
+    """Everybody may send, as the tenant ``default``."""
+
+    tenants: Final = [semconv.DEFAULT_TENANT]
+
+    def tenant(self, authorization: str | None) -> str:  # noqa: ARG002
+        """Always the default tenant."""
+        return semconv.DEFAULT_TENANT
