@@ -42,6 +42,8 @@ class Node:
     attempts: tuple[Attempt, ...]
     waits_for: tuple[str, ...]
     """Ids of the tasks that have to succeed before this one can run."""
+    named: bool = True
+    """False for a planned step that has no id yet; ``task_id`` is then one of ours."""
 
 
 @dataclass(slots=True)
@@ -89,43 +91,53 @@ def _time_key(attempts: Iterable[Attempt]) -> tuple[float, int, str, str]:
 
 def _plan(tasks: dict[str, tuple[Attempt, ...]]) -> _Plan:
     plan = _Plan(tasks)
-    groups: dict[str, list[str]] = defaultdict(list)
     for task_id, attempts in tasks.items():
         last = attempts[-1]
-        if last.group_id:
-            groups[last.group_id].append(task_id)
-        if last.chord_id and last.chord_id != task_id:
-            plan.headers[last.chord_id].append(task_id)
-            plan.names.setdefault(last.chord_id, last.chord_name or "(unnamed task)")
         before = task_id
-        for step, name in last.chain:
+        for step_id, name in last.chain:
+            # Celery names some groups and chords only when they are reached.
+            step = step_id or f"{before}/next"
             if step in {before, task_id}:
                 continue
             plan.previous.setdefault(step, before)
             plan.names.setdefault(step, name)
             before = step
-    _resolve_groups(plan, groups)
+    for task_id, attempts in tasks.items():
+        last = attempts[-1]
+        if last.chord_id and last.chord_id != task_id:
+            plan.headers[last.chord_id].append(task_id)
+            plan.names[last.chord_id] = last.chord_name or plan.names.get(last.chord_id, "(unnamed task)")
+    _resolve_groups(plan)
+    _resolve_chords(plan)
     return plan
 
 
-def _resolve_groups(plan: _Plan, groups: dict[str, list[str]]) -> None:
-    """A step of a chain that is a whole group is planned under the group's id: put its members in its place."""
-    for group_id, members in groups.items():
-        if group_id in plan.tasks or group_id not in plan.names:
-            continue
-        del plan.names[group_id]
-        before = plan.previous.pop(group_id, None)
-        header = plan.headers.pop(group_id, None)
-        for member in members:
-            if before is not None and before != member:
-                plan.previous.setdefault(member, before)
-            elif header is not None:
-                plan.headers[member] = [task for task in header if task != member]
-        for step, predecessor in list(plan.previous.items()):
-            if predecessor == group_id:
-                # What follows a group waits for all of it, exactly as the body of a chord does.
-                del plan.previous[step]
-                plan.headers.setdefault(step, list(members))
+def _resolve_groups(plan: _Plan) -> None:
+    """A step that is a whole group is planned under the group's id, or under none: put its members in its place."""
+    members: dict[str, list[str]] = defaultdict(list)
+    for task_id, attempts in plan.tasks.items():
+        if group_id := attempts[-1].group_id:
+            members[group_id].append(task_id)
+            members[f"{attempts[-1].parent_id}/next"].append(task_id)
+    for step in [step for step in plan.names if step in members and step not in plan.tasks]:
+        del plan.names[step]
+        before = plan.previous.pop(step, None)
+        for member in members[step]:
+            if before not in {None, member}:
+                plan.previous.setdefault(member, str(before))
+        for follower in [follower for follower, ahead in plan.previous.items() if ahead == step]:
+            # What follows a group waits for all of it, exactly as the body of a chord does.
+            del plan.previous[follower]
+            plan.headers.setdefault(follower, list(members[step]))
+
+
+def _resolve_chords(plan: _Plan) -> None:
+    """A step that is a whole chord is planned under its body's id: the header comes between."""
+    for body, header in plan.headers.items():
+        before = plan.previous.get(body)
+        for task_id in header:
+            if before not in {None, task_id} and plan.tasks[task_id][-1].parent_id == before:
+                plan.previous.setdefault(task_id, str(before))
 
 
 def _homes(plan: _Plan) -> dict[str, str | None]:
@@ -200,7 +212,9 @@ class _Walk:
     def _node(self, task_id: str, depth: int) -> Node:
         attempts = self._plan.tasks.get(task_id, ())
         name = attempts[-1].name if attempts else self._plan.names[task_id]
-        return Node(task_id, name, depth, self._relation(task_id), attempts, self._plan.waits_for(task_id))
+        ahead = self._plan.waits_for(task_id)
+        named = bool(attempts) or not task_id.endswith("/next")
+        return Node(task_id, name, depth, self._relation(task_id), attempts, ahead, named)
 
     def _relation(self, task_id: str) -> Relation:
         if task_id in self._plan.headers:

@@ -43,7 +43,8 @@ class Cause:
 class Row:
     """An attempt, or a planned step (``attempt`` is None)."""
 
-    task_id: str
+    task_id: str | None
+    """None for a planned step whose id Celery makes only when it is reached."""
     name: str
     depth: int
     relation: Relation
@@ -129,7 +130,8 @@ def _rows(
     if not node.attempts:
         cause = causes.get(node.task_id)
         state = PLANNED if cause is None and active else NEVER_REACHED
-        yield Row(node.task_id, node.name, node.depth, node.relation, state, cause=cause)
+        task_id = node.task_id if node.named else None
+        yield Row(task_id, node.name, node.depth, node.relation, state, cause=cause)
     for attempt in node.attempts:
         yield Row(
             node.task_id,
