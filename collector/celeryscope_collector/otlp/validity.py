@@ -133,21 +133,27 @@ def _is_compound(kind: str, content: Any, depth: int) -> bool:
 
 
 def _are_attributes(attributes: Any, depth: int = 0) -> bool:
-    return type(attributes) is list and all(_is_attribute(attribute, depth) for attribute in attributes)
+    if type(attributes) is not list:
+        return False
+    for attribute in attributes:
+        # The hot loop of the collector: most attributes are a key and one plain value.
+        if type(attribute) is dict and len(attribute) == 2 and type(attribute.get("key")) is str:
+            value = attribute.get("value")
+            if type(value) is dict and len(value) == 1:
+                ((kind, content),) = value.items()
+                if type(content) is _PLAIN_TYPES.get(kind):
+                    continue
+        if not _is_attribute(attribute, depth):
+            return False
+    return True
 
 
 def _is_attribute(attribute: Any, depth: int) -> bool:
     if type(attribute) is not dict or type(attribute.get("key")) is not str:
         return False
-    value = attribute.get("value")
-    if value is None:
-        value = attribute["value"] = {}
-    if len(attribute) != 2:
-        return False
-    # First the plain string that most values are.
-    if type(value) is dict and len(value) == 1 and type(value.get("stringValue")) is str:
-        return True
-    return _is_value(value, depth)
+    if attribute.get("value") is None:
+        attribute["value"] = {}
+    return len(attribute) == 2 and _is_value(attribute["value"], depth)
 
 
 def _are(checks: dict[str, Check]) -> Check:
@@ -171,6 +177,7 @@ _SIMPLE_VALUES: Final[dict[str, Check]] = {
     "doubleValue": _is_number,
     "bytesValue": _is_text,
 }
+_PLAIN_TYPES: Final = {"stringValue": str, "intValue": int, "boolValue": bool, "doubleValue": float}
 _ORIGIN: Final[dict[str, Check]] = {
     "name": _is_text,
     "version": _is_text,
