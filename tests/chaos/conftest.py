@@ -10,6 +10,8 @@ from demo.stack import Stack
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("chaos"))
+    # Long enough for every task of the shop, short enough to wait for in a test.
+    stack.settings["SHOP_VISIBILITY_TIMEOUT"] = "10"
     try:
         stack.start()
         yield stack

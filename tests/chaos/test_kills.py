@@ -1,12 +1,15 @@
 """A process is killed with SIGKILL while the load runs and started again: nothing is missing, nothing is twice."""
 
 import json
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from celeryscope import semconv
 from demo.documents import documents
+from demo.outcome import Attempt
 from demo.stack import Stack
 from servers import Server
 from shop import expected as expectations
@@ -50,6 +53,18 @@ def assert_each_attempt_is_final_and_once(stack: Stack) -> None:
     assert max(Counter((attempt.task_id, attempt.retries) for attempt in attempts).values()) == 1
 
 
+def open_attempts(stack: Stack) -> list[Attempt]:
+    with documents(stack.elasticsearch.url, stack.tenant) as reader:
+        return [attempt for attempt in reader.all_attempts() if attempt.state not in semconv.FINAL_STATES]
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 30) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_an_indexer_that_is_killed_during_the_load_loses_and_repeats_nothing(running: Stack) -> None:
     expected = kill_during_load(running, running.indexer, kills=3)
     running.wait_for(expected)
@@ -64,14 +79,19 @@ def test_a_collector_that_is_killed_during_the_load_loses_and_repeats_nothing(ru
     assert_each_attempt_is_final_and_once(running)
 
 
-def test_what_a_killed_worker_had_written_arrives_through_the_next_one_and_its_tasks_are_lost(running: Stack) -> None:
-    expected = running.publish(tasks=100)
-    running.worker.kill()
-    running.worker.start()
-    # Redis gives what the dead worker had reserved to nobody before its visibility timeout; so ask for final states
-    # only of what a worker had begun, and let the account tell about everything else.
+def test_a_worker_that_is_killed_leaves_no_attempt_open_and_the_next_one_ships_what_it_had_written(
+    running: Stack,
+) -> None:
+    already = running.worker.log.read_text().count("exporting orders")
+    with running.publishing() as load:
+        wait_until(lambda: running.worker.log.read_text().count("exporting orders") > already)
+        running.worker.kill()
+        running.worker.start()
+        output, _ = load.communicate(timeout=60)
+    assert load.returncode == 0
+    expected = expectations.loads(output)
+    wait_until(lambda: not open_attempts(running), timeout=90)
+    (exporting,) = [item.root_id for item in expected if item.scenario == "over the soft time limit"]
+    assert [attempt.state for attempt in running.attempts([exporting])] == [semconv.STATE_LOST]
     assert_balanced(running)
-    with documents(running.elasticsearch.url, running.tenant) as reader:
-        attempts = reader.attempts(item.root_id for item in expected)
-    assert attempts
-    assert [attempt for attempt in attempts if attempt.state == semconv.STATE_STARTED] == []
+    assert_each_attempt_is_final_and_once(running)

@@ -62,6 +62,8 @@ class Stack:
         self.worker = Worker(self.folder / "worker", self.settings, detached=detached)
         self.beat = Beat(self.folder / "beat", self.settings, detached=detached)
         self.settings |= self._settings()
+        if self._secret.exists():
+            self.settings["CELERYSCOPE_TOKEN"] = self._secret.read_text()
 
     @property
     def servers(self) -> list[Server]:
@@ -91,7 +93,6 @@ class Stack:
     def start_services(self) -> None:
         """Start collector, indexer, worker and beat side by side. Raises Unavailable with the log of one that fails."""
         self._spool.mkdir(mode=0o700, exist_ok=True)
-        self._read_token()
         _side_by_side(Server.start, self.services)
 
     def start(self) -> None:
@@ -187,6 +188,10 @@ class Stack:
     def _tokens(self) -> Path:
         return self.folder / "tokens.yaml"
 
+    @property
+    def _secret(self) -> Path:
+        return self.folder / "token"
+
     def _settings(self) -> dict[str, str]:
         return {
             "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
@@ -210,12 +215,9 @@ class Stack:
         if not token or not digest:
             raise StepError("`celeryscope collector token new` printed no token with its hash")
         self._tokens.write_text(f"tokens:\n  - {{tenant: {self.tenant}, sha256: {digest.group()}}}\n")
-        secret = self.folder / "token"
-        secret.touch(mode=0o600)
-        secret.write_text(token.group())
-
-    def _read_token(self) -> None:
-        self.settings["CELERYSCOPE_TOKEN"] = (self.folder / "token").read_text()
+        self._secret.touch(mode=0o600)
+        self._secret.write_text(token.group())
+        self.settings["CELERYSCOPE_TOKEN"] = token.group()
 
     def _run(self, command: list[str]) -> str:
         done = subprocess.run(

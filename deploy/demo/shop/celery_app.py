@@ -1,6 +1,7 @@
 """The Celery application of the shop. These are all the lines that celeryscope needs: the import and `instrument`.
 
-``SHOP_BROKER_URL`` and ``SHOP_RESULT_BACKEND`` say which Redis to use.
+``SHOP_BROKER_URL`` and ``SHOP_RESULT_BACKEND`` say which Redis to use, ``SHOP_VISIBILITY_TIMEOUT`` after how many seconds
+Redis gives the messages of a dead worker to another one.
 """
 
 import os
@@ -25,6 +26,7 @@ app = Celery(
 )
 app.conf.update(
     broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": int(os.environ.get("SHOP_VISIBILITY_TIMEOUT", "3600"))},
     result_expires=3600,
     timezone="UTC",
     beat_schedule={
