@@ -1,0 +1,282 @@
+"""Writer and reader together: what was written is read exactly once, whatever dies in between."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from celeryscope import semconv
+from celeryscope.spool import format as frame
+from celeryscope.spool import ledger
+from celeryscope.spool.batch import Batch
+from celeryscope.spool.commands import count
+from celeryscope.spool.folder import Family, families, segments
+from celeryscope.spool.reader import FamilyReader
+from celeryscope.spool.writer import SpoolWriter
+
+SCOPE = b'{"name":"test"}'
+
+
+def _writer(family: Family, process: str = "1-aa", segment_max_bytes: int = 10_000) -> SpoolWriter:
+    return SpoolWriter(family.path, process, b'{"attributes":[]}', segment_max_bytes)
+
+
+def _payloads(batch: Batch) -> list[bytes]:
+    return [payload for groups in (batch.spans, batch.logs) for found in groups.values() for payload in found]
+
+
+def _read_all(reader: FamilyReader, budget: int = 1000, final: bool = False) -> list[bytes]:
+    found: list[bytes] = []
+    while batch := reader.read(budget, final):
+        found += _payloads(batch)
+        reader.commit(len(batch))
+    return found
+
+
+def _started(delivery: str, clock: int = 7) -> bytes:
+    values = {
+        semconv.LOG_RECORD_UID: {"stringValue": "u"},
+        semconv.DELIVERY: {"stringValue": delivery},
+        semconv.STARTED_AT: {"intValue": "5"},
+        semconv.CLOCK: {"intValue": str(clock)},
+        semconv.TASK_NAME: {"stringValue": "shop.pay"},
+    }
+    return orjson.dumps({"attributes": [{"key": key, "value": value} for key, value in values.items()]})
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Family:
+    return Family.create(tmp_path / "spool")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 400), max_size=60),
+    segment_max_bytes=st.integers(50, 2000),
+    budget=st.integers(1, 2000),
+    rewind_every=st.integers(2, 5),
+)
+def test_every_record_is_committed_once_and_in_order(
+    sizes: list[int], segment_max_bytes: int, budget: int, rewind_every: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        family = Family.create(Path(folder) / "spool")
+        writer = _writer(family, segment_max_bytes=segment_max_bytes)
+        reader, found, written, rounds = FamilyReader(family, own=True), [], [], 0
+        for number, size in enumerate(sizes):
+            payload = b"%d:%s" % (number, b"x" * size)
+            writer.log(payload, SCOPE)
+            written.append(payload)
+            if number % 3 == 0 and (batch := reader.read(budget)):
+                rounds += 1
+                if rounds % rewind_every == 0:
+                    reader.rewind()
+                else:
+                    found += _payloads(batch)
+                    reader.commit(len(batch))
+        writer.close()
+        found += _read_all(reader, budget)
+        assert found == written
+        assert reader.ledger.shipped == len(written)
+        assert not reader.ledger.dropped
+        family.release()
+
+
+def test_a_new_reader_goes_on_where_the_last_one_committed(family: Family) -> None:
+    writer = _writer(family)
+    for number in range(10):
+        writer.log(b"%d" % number, SCOPE)
+    first = FamilyReader(family, own=True)
+    batch = first.read(budget=4)
+    first.commit(len(batch))
+    uncommitted = first.read(budget=2)
+    assert len(uncommitted) == 2
+    second = FamilyReader(family, own=False)
+    assert _payloads(batch) + _read_all(second) == [b"%d" % number for number in range(10)]
+    assert second.ledger.shipped == 10
+
+
+def test_segments_are_deleted_once_acknowledged_but_not_the_one_being_written(family: Family) -> None:
+    writer = _writer(family, segment_max_bytes=200)
+    for _ in range(20):
+        writer.log(b"x" * 100, SCOPE)
+    assert len(segments(family.path)["1-aa"]) > 5
+    reader = FamilyReader(family, own=True)
+    _read_all(reader)
+    assert len(segments(family.path)["1-aa"]) == 1
+    writer.log(b"last", SCOPE)
+    assert _read_all(reader) == [b"last"]
+
+
+def test_spans_and_logs_keep_their_scope_across_segments(family: Family) -> None:
+    writer = _writer(family, segment_max_bytes=100)
+    for number in range(6):
+        writer.log(b"log", b'{"name":"one"}')
+        writer.span(b"span", b'{"name":"two"}', key=number)
+    batch = FamilyReader(family, own=True).read(10_000)
+    assert {scope for _, scope in batch.logs} == {b'{"name":"one"}'}
+    assert {scope for _, scope in batch.spans} == {b'{"name":"two"}'}
+    assert len(batch) == 12
+
+
+def test_a_dead_process_leaves_its_open_span_and_attempt_as_lost(family: Family) -> None:
+    writer = _writer(family, segment_max_bytes=300)
+    span = {"startTimeUnixNano": "5", "spanId": "01", "attributes": []}
+    writer.open_span(orjson.dumps(span), SCOPE, key=1)
+    writer.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
+    for _ in range(10):
+        writer.log(b'{"some":"thing"}' * 5, SCOPE)
+    writer.close()
+    found = [orjson.loads(payload) for payload in _read_all(FamilyReader(family, own=False)) if b"some" not in payload]
+    started, lost_span, lost = sorted(found, key=lambda item: ("spanId" in item, "eventName" in item))[0:1] + [
+        next(item for item in found if "spanId" in item),
+        next(item for item in found if item.get("eventName") == semconv.EVENT_TASK_LOST),
+    ]
+    assert started["attributes"][0]["value"]["stringValue"] == "u"
+    assert lost_span["status"]["code"] == 2
+    assert int(lost_span["endTimeUnixNano"]) > 5
+    attributes = {item["key"]: next(iter(item["value"].values())) for item in lost["attributes"]}
+    assert attributes[semconv.STATE] == "LOST"
+    assert attributes[semconv.CLOCK] == "8"
+    assert attributes[semconv.LOG_RECORD_UID] == "00000000000000ff-lost"
+
+
+def test_what_the_process_closed_itself_is_not_lost(family: Family) -> None:
+    writer = _writer(family)
+    writer.open_span(b"{}", SCOPE, key=1)
+    writer.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
+    writer.span(b'{"ended":1}', SCOPE, key=1)
+    writer.log(b'{"succeeded":1}', SCOPE, frame.CLOSES, key=255)
+    writer.close()
+    assert len(_read_all(FamilyReader(family, own=False))) == 3
+
+
+def test_what_the_main_process_told_of_a_dead_child_is_not_told_again(family: Family) -> None:
+    child, main = _writer(family, "2-child"), _writer(family, "1-main")
+    child.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
+    main.log(b'{"told":1}', SCOPE, frame.CLOSES, key=255)
+    child.close()
+    payloads = _read_all(FamilyReader(family, own=True))
+    assert len(payloads) == 2
+    assert not any(b"lost" in payload for payload in payloads)
+
+
+def test_while_the_main_process_may_still_tell_a_dead_childs_attempt_waits(family: Family) -> None:
+    child = _writer(family, "2-child")
+    child.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
+    child.close()
+    reader = FamilyReader(family, own=True)
+    assert len(_read_all(reader)) == 1
+    assert [b"celery.task.lost" in payload for payload in _read_all(reader, final=True)] == [True]
+
+
+def test_a_record_that_was_damaged_on_disk_is_counted(family: Family) -> None:
+    writer = _writer(family)
+    for number in range(5):
+        writer.log(b"record %d" % number, SCOPE)
+    path = segments(family.path)["1-aa"][0].path
+    data = path.read_bytes().replace(b"record 2", b"recXrd 2")
+    path.write_bytes(data)
+    reader = FamilyReader(family, own=True)
+    assert _read_all(reader) == [b"record 0", b"record 1", b"record 3", b"record 4"]
+    assert reader.ledger.dropped == Counter({ledger.DROPPED_CORRUPT: 1})
+
+
+def test_over_its_quota_the_spool_drops_the_oldest_without_failures_and_counts_them(family: Family) -> None:
+    writer = _writer(family, segment_max_bytes=2000)
+    writer.log(b"f" * 1500, SCOPE, frame.FAILURE)
+    for number in range(40):
+        writer.log(b"%04d" % number + b"x" * 500, SCOPE)
+    reader = FamilyReader(family, own=True)
+    dropped = reader.enforce_quota(8000)
+    assert dropped > 20
+    left = _read_all(reader)
+    assert left[0] == b"f" * 1500
+    assert left[-1].startswith(b"0039")
+    assert len(left) + dropped == 41
+    assert reader.ledger.dropped == Counter({ledger.DROPPED_QUOTA: dropped})
+    assert count(family.path.parent)["written"] == 41
+
+
+def test_a_full_disk_raises_nothing_and_is_counted(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = _writer(family)
+    writer.log(b"before", SCOPE)
+    real_write = os.write
+
+    def torn(descriptor: int, data: bytes) -> int:
+        # A disk with five bytes left, which no test can have for real without a file system of its own.
+        return real_write(descriptor, data[:5])
+
+    monkeypatch.setattr(os, "write", torn)
+    writer.log(b"during", SCOPE)
+    monkeypatch.undo()
+    writer.log(b"after", SCOPE)
+    reader = FamilyReader(family, own=True)
+    assert _read_all(reader) == [b"before", b"after"]
+    assert reader.ledger.dropped == Counter({ledger.DROPPED_UNWRITTEN: 1})
+
+
+CRASHING = """
+import sys
+from pathlib import Path
+from celeryscope.spool.folder import Family
+from celeryscope.spool.writer import SpoolWriter
+family = Family.create(Path(sys.argv[1]))
+writer = SpoolWriter(family.path, "1-aa", b"{}", 5000)
+print("ready", flush=True)
+number = 0
+while True:
+    number += 1
+    writer.log(b'{"n":%d,"pad":"%s"}' % (number, b"x" * (number * 37 % 700)), b"{}")
+    sys.stdout.write(f"{number}\\n"); sys.stdout.flush()
+"""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_written_before_a_sigkill_is_adopted_and_read(tmp_path: Path, seed: int) -> None:
+    spool = tmp_path / "spool"
+    with subprocess.Popen([sys.executable, "-c", CRASHING, str(spool)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (path,) = families(spool)
+        assert Family.adopt(path) is None, "its owner lives"
+        time.sleep(random.Random(seed).uniform(0.01, 0.2))
+        process.send_signal(signal.SIGKILL)
+        told = [int(line) for line in process.stdout.read().splitlines()]
+    adopted = Family.adopt(path)
+    assert adopted is not None
+    reader = FamilyReader(adopted, own=False)
+    numbers = [orjson.loads(payload)["n"] for payload in _read_all(reader, budget=50_000)]
+    # The very last record may be there although the process died before it could say so.
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) - len(told) in {0, 1}
+    assert reader.is_finished
+    reader.finish(spool)
+    assert families(spool) == []
+    assert count(spool) == {
+        "families": 0,
+        "written": len(numbers),
+        "shipped": len(numbers),
+        "pending": 0,
+        "dropped": {},
+    }
+
+
+def test_a_spool_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can give a folder away")
+    from celeryscope.errors import ConfigError
+
+    os.chown(tmp_path, 12345, -1)
+    with pytest.raises(ConfigError, match="another user"):
+        Family.create(tmp_path)
