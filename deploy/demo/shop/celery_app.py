@@ -1,7 +1,7 @@
 """The Celery application of the shop. These are all the lines that celeryscope needs: the import and `instrument`.
 
-``SHOP_BROKER_URL`` and ``SHOP_RESULT_BACKEND`` say which Redis to use, ``SHOP_VISIBILITY_TIMEOUT`` after how many seconds
-Redis gives the messages of a dead worker to another one.
+``SHOP_BROKER_URL`` and ``SHOP_RESULT_BACKEND`` say which Redis to use, ``SHOP_VISIBILITY_TIMEOUT`` after how many
+seconds Redis gives the messages of a dead worker to another one.
 """
 
 import os
