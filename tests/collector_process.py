@@ -1,0 +1,155 @@
+"""The collector as a process of its own, and what its tests say and ask."""
+
+import os
+import re
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+import urllib3
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from celeryscope import semconv
+from celeryscope_collector.tokens import hash_of, new_token
+from servers import Kafka
+
+_COMMAND = Path(sys.executable).parent / "celeryscope"
+JSON = "application/json"
+TOPICS = (semconv.TOPIC_TRACES, semconv.TOPIC_LOGS)
+
+
+@dataclass
+class Collector:
+    """``celeryscope collector run`` as a process of its own, on a free port."""
+
+    kafka: str
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    tenant: str = "shop"
+    token: str = field(default_factory=new_token)
+
+    def __enter__(self) -> Self:
+        self.tokens_file = self.folder / "tokens.yaml"
+        self.write_tokens({self.token: self.tenant})
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CELERYSCOPE_")}
+        environment |= {
+            "CELERYSCOPE_COLLECTOR_TOKENS_FILE": str(self.tokens_file),
+            "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+            **self.settings,
+        }
+        self.log = (self.folder / "collector.log").open("w")
+        self.process = subprocess.Popen(
+            [_COMMAND, "collector", "run", "--port", "0"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.announcement = self.process.stdout.readline()
+        listening = re.search(r"http://\S+", self.announcement)
+        assert listening, (self.announcement, (self.folder / "collector.log").read_text())
+        self.url = listening.group()
+        self.http = urllib3.PoolManager(retries=False, timeout=30, maxsize=8)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.clear()
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.log.close()
+
+    def write_tokens(self, tenants: dict[str, str]) -> None:
+        lines = [f"- {{tenant: {tenant}, sha256: {hash_of(token)}}}" for token, tenant in tenants.items()]
+        self.tokens_file.write_text("tokens:\n" + "\n".join(lines) + "\n")
+
+    def post(self, path: str, body: bytes, media_type: str = JSON, **headers: str) -> urllib3.BaseHTTPResponse:
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": media_type} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        return self.http.request("POST", self.url + path, body=body, headers=headers)
+
+    def get(self, path: str) -> urllib3.BaseHTTPResponse:
+        return self.http.request("GET", self.url + path)
+
+
+def create_topics(kafka: Kafka) -> None:
+    with KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers) as admin:
+        missing = set(TOPICS) - set(admin.list_topics())
+        if missing:
+            admin.create_topics([NewTopic(name=name, num_partitions=4, replication_factor=1) for name in missing])
+
+
+def log(text: str = "hello", **attributes: Any) -> dict[str, Any]:
+    return {
+        "timeUnixNano": "1700000000000000000",
+        "severityNumber": 9,
+        "severityText": "INFO",
+        "body": {"stringValue": text},
+        "attributes": [
+            {"key": name.replace("__", "."), "value": {"stringValue": value}} for name, value in attributes.items()
+        ],
+    }
+
+
+def logs_request(*records: Any, **resource: str) -> bytes:
+    attributes = [{"key": name.replace("__", "."), "value": {"stringValue": value}} for name, value in resource.items()]
+    scoped = {"scope": {"name": "test"}, "logRecords": records}
+    return orjson.dumps({"resourceLogs": [{"resource": {"attributes": attributes}, "scopeLogs": [scoped]}]})
+
+
+def messages(kafka: str, topic: str, tenant: str) -> list[Any]:
+    """Everything of a tenant that is in the topic now, as (partition, request)."""
+    with_tenant = {"key": semconv.TENANT, "value": {"stringValue": tenant}}
+    consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        found = []
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+            for batch in consumer.poll(timeout_ms=500).values():
+                found += [
+                    message
+                    for message in batch
+                    if with_tenant in (resource_of(orjson.loads(message.value)).get("attributes") or [])
+                ]
+        return found
+    finally:
+        consumer.close()
+
+
+def resource_of(request: dict[str, Any]) -> dict[str, Any]:
+    (first, *_) = request.get("resourceLogs") or request.get("resourceSpans")
+    return first["resource"]
+
+
+def log_records(kafka: str, tenant: str) -> list[dict[str, Any]]:
+    return [
+        record
+        for message in messages(kafka, semconv.TOPIC_LOGS, tenant)
+        for by_resource in orjson.loads(message.value)["resourceLogs"]
+        for by_scope in by_resource["scopeLogs"]
+        for record in by_scope["logRecords"]
+    ]
+
+
+def attributes_of(record: dict[str, Any]) -> dict[str, Any]:
+    return {attribute["key"]: next(iter(attribute["value"].values())) for attribute in record["attributes"]}
+
+
+def bodies(kafka: str, tenant: str) -> list[str]:
+    return [record["body"]["stringValue"] for record in log_records(kafka, tenant)]
+
+
+def unique() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,121 @@
+"""What happens to senders when Kafka or the collector goes away."""
+
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from collector_process import Collector, bodies, create_topics, log, logs_request
+from servers import Kafka
+
+pytestmark = pytest.mark.kafka
+IMPATIENT = {"CELERYSCOPE_COLLECTOR_KAFKA_TIMEOUT": "2"}
+
+
+def eventually(happens: Callable[[], bool], seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if happens():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_while_kafka_is_away_senders_keep_their_data_and_once_it_is_back_all_goes_on(tmp_path: Path) -> None:
+    with Kafka(tmp_path / "kafka") as kafka:
+        create_topics(kafka)
+        with Collector(kafka.bootstrap_servers, tmp_path, IMPATIENT) as collector:
+            assert collector.post("/v1/logs", logs_request(log("before"))).status == 200
+
+            kafka.kill()
+            refused = collector.post("/v1/logs", logs_request(log("during")))
+            assert (refused.status, int(refused.headers["retry-after"]) > 0) == (503, True)
+            assert eventually(lambda: collector.get("/readyz").status == 503)
+            assert b"Kafka" in collector.get("/readyz").data
+            assert collector.get("/healthz").status == 200
+
+            started = time.monotonic()
+            assert collector.post("/v1/logs", logs_request(log("still away"))).status == 503
+            assert time.monotonic() - started < 0.5  # known to be away: nobody waits
+
+            kafka.start()
+            assert eventually(lambda: collector.get("/readyz").status == 200)
+            assert collector.post("/v1/logs", logs_request(log("after"))).status == 200
+
+            kept = bodies(kafka.bootstrap_servers, collector.tenant)
+            assert {"before", "after"} <= set(kept)
+            assert b"kafka_failures_total" in collector.get("/metrics").data
+
+
+def test_a_collector_starts_without_kafka_and_accepts_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    kafka = Kafka(tmp_path / "kafka")
+    with Collector(kafka.bootstrap_servers, tmp_path, IMPATIENT) as collector:
+        assert "not yet" in collector.announcement
+        assert collector.post("/v1/logs", logs_request(log())).status == 503
+        with kafka:
+            assert eventually(lambda: b"celeryscope setup" in collector.get("/readyz").data)
+            create_topics(kafka)
+            assert eventually(lambda: collector.get("/readyz").status == 200)
+            assert collector.post("/v1/logs", logs_request(log("here"))).status == 200
+            assert bodies(kafka.bootstrap_servers, collector.tenant) == ["here"]
+
+
+def test_what_was_answered_with_200_before_and_while_it_drains_is_in_kafka(kafka: Kafka, tmp_path: Path) -> None:
+    create_topics(kafka)
+    tenant = f"t{uuid.uuid4().hex[:12]}"
+    accepted: list[str] = []
+    stopped = threading.Event()
+
+    def send(sender: int) -> None:
+        for number in range(100_000):
+            text = f"{sender}-{number}"
+            try:
+                answer = collector.post("/v1/logs", logs_request(log(text)))
+            except urllib3.exceptions.HTTPError:
+                return
+            if answer.status == 200:
+                accepted.append(text)
+            if stopped.is_set() and answer.status != 200:
+                return
+
+    with Collector(kafka.bootstrap_servers, tmp_path, tenant=tenant) as collector, ThreadPoolExecutor(6) as senders:
+        running = [senders.submit(send, sender) for sender in range(6)]
+        assert eventually(lambda: len(accepted) > 100)
+        collector.process.terminate()
+        stopped.set()
+        assert collector.process.wait(20) == 0
+        for sender in running:
+            sender.result()
+
+    kept = bodies(kafka.bootstrap_servers, tenant)
+    assert set(accepted) <= set(kept)
+    assert len(set(kept) - set(accepted)) <= 6  # at most one request of each sender was under way
+
+
+def test_a_request_that_is_still_arriving_when_sigterm_comes_is_finished(kafka: Kafka, tmp_path: Path) -> None:
+    create_topics(kafka)
+    tenant = f"t{uuid.uuid4().hex[:12]}"
+    body = logs_request(log("slow"))
+    with Collector(kafka.bootstrap_servers, tmp_path, tenant=tenant) as collector:
+        host, port = collector.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            head = (
+                f"POST /v1/logs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {collector.token}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            connection.sendall(head.encode() + body[:10])
+            time.sleep(0.5)
+            collector.process.terminate()
+            time.sleep(0.5)
+            assert collector.process.poll() is None
+            connection.sendall(body[10:])
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        assert collector.process.wait(20) == 0
+
+    assert bodies(kafka.bootstrap_servers, tenant) == ["slow"]
