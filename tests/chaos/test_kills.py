@@ -8,12 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from celeryscope import semconv
+from celeryscope.errors import Unavailable
 from demo.documents import documents
 from demo.outcome import Attempt
 from demo.stack import Stack
 from servers import Server
 from shop import expected as expectations
-from shop.expected import Expected
+from shop.expected import Attempts, Expected
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -100,3 +101,10 @@ def test_a_worker_that_is_killed_leaves_no_attempt_open_and_the_next_one_ships_w
     assert [attempt.state for attempt in running.attempts([exporting])] == [semconv.STATE_LOST]
     assert_balanced(running)
     assert_each_attempt_is_final_and_once(running)
+
+
+def test_whoever_waits_for_the_load_is_told_which_process_has_ended(running: Stack) -> None:
+    running.collector.kill()
+    never = Expected("never published", "no-such-root", [Attempts("no.such.task", "SUCCESS")])
+    with pytest.raises(Unavailable, match=r"collector has ended; the end of .*collector\.log"):
+        running.wait_for([never], timeout=30)
