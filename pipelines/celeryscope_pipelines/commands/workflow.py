@@ -34,4 +34,4 @@ def workflow(store: Store, any_id: str, limit: int, as_json: bool) -> None:
         show_json(view.as_dict(found))
     else:
         terminal = Terminal()
-        terminal.show(*view.render(found, Clock(now), limit, terminal.ascii_only))
+        terminal.show(*view.render(found, Clock(now), limit, terminal.width, terminal.ascii_only))

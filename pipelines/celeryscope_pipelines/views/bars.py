@@ -27,7 +27,7 @@ def cells(phases: Iterable[Phase], total: float, width: int) -> list[str]:
     """The kind of phase in each cell of a bar, ``""`` for none; every phase gets a cell, however short it is."""
     bar = [""] * width
     for phase in phases:
-        begin = min(int(phase.start / total * width), width - 1) if total > 0 else 0
+        begin = min(round(phase.start / total * width), width - 1) if total > 0 else 0
         end = min(round(phase.end / total * width), width) if total > 0 else width
         for cell in range(begin, max(begin + 1, end)):
             bar[cell] = phase.kind

@@ -105,15 +105,16 @@ def with_context(lines: Iterable[LogLine], clock: Clock, *, tasks: bool, traceba
     """
     parts: list[RenderableType] = []
     for line in lines:
-        parts.append(_heading(line, clock, task=tasks))
+        traced = tracebacks and line.stacktrace is not None
+        parts.append(_heading(line, clock, task=tasks, problem=not traced))
         indent = Text("    ", end="")
         parts += [_indented(more, indent) for more in clean(line.message).rstrip("\n").split("\n")[1:]]
-        if tracebacks and line.stacktrace:
-            parts.append(highlighted(line.stacktrace))
+        if traced:
+            parts.append(highlighted(line.stacktrace or ""))
     return parts
 
 
-def _heading(line: LogLine, clock: Clock, *, task: bool) -> Text:
+def _heading(line: LogLine, clock: Clock, *, task: bool, problem: bool) -> Text:
     style = next(style for lowest, style in _STYLES if line.severity >= lowest)
     heading = Text(no_wrap=True, overflow="ignore")
     heading.append(f"{clock.time(line.time):12} ", "bright_black")
@@ -125,7 +126,7 @@ def _heading(line: LogLine, clock: Clock, *, task: bool) -> Text:
     if line.logger:
         heading.append(f"{one_line(line.logger)}: ", "bright_black")
     heading.append(clean(line.message).split("\n")[0])
-    if line.problem and line.problem not in line.message:
+    if problem and line.problem and (line.exception_message or line.problem) not in line.message:
         heading.append(f" {one_line(line.problem)}", "red")
     for name, value in line.extra.items():
         heading.append(f" {one_line(name)}=", "bright_black")

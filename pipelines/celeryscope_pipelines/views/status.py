@@ -113,7 +113,7 @@ def _attempts(status: Status, clock: Clock, ascii_only: bool) -> list[Renderable
     total = sum(status.states.values())
     heading = f"{counted(total, 'attempt')} sent since {clock.date(status.since)} {clock.zone()}"
     parts: list[RenderableType] = [Text(heading, "bold")]
-    table = plain_table("", "", right=("",))
+    table = plain_table("count", "state", right=("count",))
     table.show_header = False
     for state, count in sorted(status.states.items(), key=lambda item: -item[1]):
         shown = look(state)

@@ -108,8 +108,8 @@ def _problem(view: TaskView, ascii_only: bool) -> list[RenderableType]:
     shown = look(focus.state)
     if not focus.problem and failure is None:
         return []
-    number = f"attempt {focus.retries + 1} of {len(view.attempts)}" if len(view.attempts) > 1 else "the attempt"
-    parts: list[RenderableType] = [Text(), Text(f"{shown.label(ascii_only)}: {number}", f"{shown.style} bold")]
+    number = f", attempt {focus.retries + 1} of {len(view.attempts)}" if len(view.attempts) > 1 else ""
+    parts: list[RenderableType] = [Text(), Text(f"{shown.label(ascii_only)}{number}", f"{shown.style} bold")]
     if failure and failure.stacktrace:
         return [*parts, highlighted(failure.stacktrace)]
     parts.append(verbatim(one_line(focus.problem or "")))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -30,10 +30,15 @@ class Terminal:
         """Whether the encoding is something else than Unicode."""
         return self._console.options.ascii_only
 
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self._console.width
+
     def show(self, *renderables: RenderableType) -> None:
         """Print the parts of a view; lines made by ``verbatim`` are as long as they are."""
-        for renderable in renderables:
-            self._console.print(renderable, crop=False)
+        # In a group, because print() joins bare texts into one that may be wrapped.
+        self._console.print(Group(*renderables), crop=False)
 
 
 def show_json(data: Mapping[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from rich.console import RenderableType
+from rich.cells import cell_len
+from rich.console import OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -16,16 +17,22 @@ from celeryscope_pipelines.views.wording import Clock, counted, duration, look, 
 
 _MAX_INDENT: Final = 12
 _MAX_NAME: Final = 44
+_MIN_NAME: Final = 14
+_FIXED_COLUMNS: Final = 60
+"""Columns that the waterfall needs for all but the names: state, times, gaps, and a bar worth looking at."""
+_FIXED_COLUMNS_NARROW: Final = 46
+_ROOMY: Final = 80
+"""Columns from which on the waiting times get a column of their own."""
 _MAX_NAMES: Final = 6
 _MAX_FAILURES: Final = 20
 _NOTICEABLE_SKEW: Final = 0.001
 
 
-def render(workflow: Workflow, clock: Clock, limit: int, ascii_only: bool) -> list[RenderableType]:
-    """The view of ``celeryscope workflow``; ``limit`` is the number of rows (0: all)."""
+def render(workflow: Workflow, clock: Clock, limit: int, width: int, ascii_only: bool) -> list[RenderableType]:
+    """The view of ``celeryscope workflow``; ``limit`` is the number of rows (0: all), ``width`` the terminal's."""
     shown = visible(workflow.rows, limit)
     parts: list[RenderableType] = [*_header(workflow, clock, ascii_only), Text()]
-    parts.append(_waterfall(workflow, shown, ascii_only))
+    parts.append(_waterfall(workflow, shown, width, ascii_only))
     left_out = len(workflow.rows) - len(shown)
     if left_out:
         parts.append(Text(f"{counted(left_out, 'row')} left out, successes first; --limit 0 shows all.", "yellow"))
@@ -58,33 +65,43 @@ def _header(workflow: Workflow, clock: Clock, ascii_only: bool) -> list[Renderab
     ]
 
 
-def _waterfall(workflow: Workflow, rows: tuple[Row, ...], ascii_only: bool) -> Table:
-    cut = "crop" if ascii_only else "ellipsis"
+def _waterfall(workflow: Workflow, rows: tuple[Row, ...], width: int, ascii_only: bool) -> Table:
+    roomy = width >= _ROOMY
+    names = max(_MIN_NAME, min(_MAX_NAME, width - (_FIXED_COLUMNS if roomy else _FIXED_COLUMNS_NARROW)))
+    cut: OverflowMethod = "crop" if ascii_only else "ellipsis"
     table = Table(box=None, expand=True, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("task", no_wrap=True, overflow=cut, max_width=_MAX_NAME)  # type: ignore[arg-type]
+    table.add_column("task", no_wrap=True, overflow=cut, max_width=names)
     table.add_column("state", no_wrap=True)
-    table.add_column(Axis(workflow.seconds), ratio=1, no_wrap=True, overflow=cut)  # type: ignore[arg-type]
-    table.add_column("waited", justify="right", no_wrap=True)
+    table.add_column(Axis(workflow.seconds), ratio=1, no_wrap=True, overflow=cut)
+    if roomy:
+        table.add_column("waited", justify="right", no_wrap=True)
     table.add_column("ran", justify="right", no_wrap=True)
     for row in rows:
         shown = look(row.state)
-        table.add_row(
-            _name(row, ascii_only),
-            Text(shown.label(ascii_only), shown.style),
-            _bar(row, workflow.seconds, ascii_only),
-            duration(row.seconds("delayed", "waiting")),
-            duration(row.seconds("running")),
-        )
+        cells: list[RenderableType] = [_name(row, names, ascii_only), Text(shown.label(ascii_only), shown.style)]
+        cells.append(_bar(row, workflow.seconds, ascii_only))
+        cells += [duration(row.seconds("delayed", "waiting"))] if roomy else []
+        table.add_row(*cells, duration(row.seconds("running")))
     return table
 
 
-def _name(row: Row, ascii_only: bool) -> Text:
+def _name(row: Row, width: int, ascii_only: bool) -> Text:
     name = Text("  " * min(row.depth, _MAX_INDENT))
     if row.attempt and row.attempt.retries:
         return name.append(f"  attempt {row.attempt.retries + 1}", "bright_black")
     marks = {Relation.CHAIN: ("→ ", "> "), Relation.CHORD: ("⇒ ", "=> "), Relation.ORPHAN: ("… ", ".. ")}
     name.append(marks.get(row.relation, ("", ""))[ascii_only], "bright_black")
-    return name.append(one_line(row.name))
+    return name.append(_end_of(one_line(row.name), width - name.cell_len, ascii_only))
+
+
+def _end_of(name: str, width: int, ascii_only: bool) -> str:
+    """The name, or its end when there is no room: names of tasks differ in their ends."""
+    if cell_len(name) <= width:
+        return name
+    mark = ".." if ascii_only else "…"
+    while name and cell_len(mark + name) > width:
+        name = name[1:]
+    return mark + name
 
 
 def _bar(row: Row, total: float, ascii_only: bool) -> RenderableType:
@@ -140,6 +157,9 @@ def _failures(workflow: Workflow, ascii_only: bool) -> list[RenderableType]:
         line.append(one_line(row.name), "cyan")
         line.append(f"  {one_line(row.attempt.problem or row.attempt.failure_kind or '')}")
         parts.append(line)
+        stopped = [one_line(step.name) for step in workflow.rows if step.cause and step.cause.task_id == row.task_id]
+        if stopped:
+            parts.append(Text(f"    never reached because of it: {', '.join(stopped)}", "bright_black"))
     if len(failed) > _MAX_FAILURES:
         parts.append(Text(f"and {counted(len(failed) - _MAX_FAILURES, 'more failure')}", "bright_black"))
     return parts

@@ -1,7 +1,10 @@
 """Attempts for the tests of the views, with as little said as matters to the test."""
 
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
+
+from rich.console import Console, Group, RenderableType
 
 from celeryscope_pipelines.views.attempts import Attempt
 
@@ -34,3 +37,11 @@ def attempt(
 
 def chain(*steps: str) -> tuple[tuple[str, str], ...]:
     return tuple((step, f"shop.{step}") for step in steps)
+
+
+def printed(*parts: RenderableType, width: int = 100) -> str:
+    """What the parts look like on a terminal without colours; blanks at the ends of lines are left out."""
+    output = StringIO()
+    console = Console(file=output, width=width, markup=False, highlight=False, emoji=False, color_system=None)
+    console.print(Group(*parts), crop=False)
+    return "".join(f"{line.rstrip()}\n" for line in output.getvalue().splitlines())
