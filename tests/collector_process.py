@@ -52,7 +52,7 @@ class Collector:
         )
         assert self.process.stdout is not None
         self.announcement = self.process.stdout.readline()
-        listening = re.search(r"http://\S+", self.announcement)
+        listening = re.search(r"https?://\S+", self.announcement)
         assert listening, (self.announcement, (self.folder / "collector.log").read_text())
         self.url = listening.group()
         self.http = urllib3.PoolManager(retries=False, timeout=30, maxsize=8)

@@ -8,7 +8,7 @@ import click
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope.service.logging import configure
 from celeryscope_collector.settings import CollectorSettings
-from celeryscope_collector.tokens import Anonymous, checked_tenant, hash_of, new_token
+from celeryscope_collector.tokens import Anonymous, checked_tenant, line_for, new_token
 
 
 @click.group()
@@ -74,4 +74,4 @@ def new(tenant: str) -> None:
     fresh = new_token()
     click.echo(f"Token for the sender, shown this once:\n\n    {fresh}\n")
     click.echo("Add to CELERYSCOPE_COLLECTOR_TOKENS_FILE (below `tokens:`):\n")
-    click.echo(f"    - {{tenant: {tenant}, sha256: {hash_of(fresh)}}}")
+    click.echo(f"    {line_for(tenant, fresh)}")

@@ -69,10 +69,19 @@ def read_tokens(path: Path) -> list[Token]:
 def _token(entry: Any, path: Path, number: int) -> Token:
     if not isinstance(entry, dict) or set(entry) != {"tenant", "sha256"}:
         raise ConfigError(f"the tokens file {path}, entry {number}: it needs exactly `tenant` and `sha256`")
-    digest = str(entry["sha256"]).lower()
-    if _SHA256.fullmatch(digest) is None:
+    tenant, digest = entry["tenant"], entry["sha256"]
+    if not isinstance(tenant, str) or not isinstance(digest, str):
+        # YAML reads 007 as a number and no as false: guessing what was meant could mix two tenants up.
+        raise ConfigError(f"the tokens file {path}, entry {number}: put `tenant` and `sha256` in quotes")
+    if _SHA256.fullmatch(digest.lower()) is None:
         raise ConfigError(f"the tokens file {path}, entry {number}: sha256 must be 64 hexadecimal digits")
-    return Token(checked_tenant(str(entry["tenant"])), digest)
+    return Token(checked_tenant(tenant), digest.lower())
+
+
+def line_for(tenant: str, token: str) -> str:
+    """The entry of the tokens file for a token: one line of YAML."""
+    entry = {"tenant": tenant, "sha256": hash_of(token)}
+    return "- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=200).strip()
 
 
 def tenant_of(token: str, tokens: Sequence[Token]) -> str | None:

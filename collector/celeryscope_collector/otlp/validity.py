@@ -51,7 +51,10 @@ def checked_origin(part: Any) -> dict[str, Any]:
     """A resource or scope; Rejected when it is malformed (and with it all its records)."""
     if part is None:
         return {}
-    _check_fields(part, _ORIGIN, "malformed_resource")
+    try:
+        _check_fields(part, _ORIGIN, "malformed_resource")
+    except Rejected:
+        raise Rejected("malformed_resource") from None
     return part  # type: ignore[no-any-return]
 
 

@@ -1,0 +1,113 @@
+"""What a person at a terminal sees of the collector."""
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from celeryscope_collector.tokens import hash_of
+from collector_process import Collector, create_topics, log, logs_request
+from servers import Kafka
+
+COMMAND = Path(sys.executable).parent / "celeryscope"
+
+
+def celeryscope(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CELERYSCOPE_")} | settings
+    return subprocess.run(
+        [COMMAND, "collector", *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_new_token_is_shown_once_with_the_line_for_the_file() -> None:
+    shown = celeryscope("token", "new", "--tenant", "shop").stdout
+    token = re.search(r"csc_\S+", shown)
+    assert token
+    assert f"- {{tenant: shop, sha256: {hash_of(token.group())}}}" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        (["run"], {}, "nobody could send"),
+        (["run"], {"CELERYSCOPE_COLLECTOR_TOKENS_FILE": "/nowhere"}, "/nowhere can't be read"),
+        (["run"], {"CELERYSCOPE_COLLECTOR_PROT": "1"}, "CELERYSCOPE_COLLECTOR_PROT: no such setting"),
+        (["run"], {"CELERYSCOPE_COLLECTOR_PROCESSORS": "limits"}, "must contain identity"),
+        (["run", "--allow-anonymous"], {"CELERYSCOPE_COLLECTOR_SSL_KEY": "/k"}, "belong together"),
+        (
+            ["run", "--allow-anonymous"],
+            {"CELERYSCOPE_COLLECTOR_SSL_KEY": "/k", "CELERYSCOPE_COLLECTOR_SSL_CERTIFICATE": "/c"},
+            "can't be used",
+        ),
+        (["run", "--allow-anonymous", "--host", "203.0.113.1"], {}, "can't listen on 203.0.113.1"),
+        (["token", "new", "--tenant", "My-Shop"], {}, "lower-case"),
+    ],
+)
+def test_wrong_settings_are_told_in_a_sentence(arguments: list[str], settings: dict[str, str], message: str) -> None:
+    ended = celeryscope(*arguments, **settings)
+    assert (ended.returncode, message in ended.stderr) == (2, True), ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_in_use_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = celeryscope("run", "--allow-anonymous", "--port", str(taken.getsockname()[1]))
+    assert (ended.returncode, "choose another" in ended.stderr) == (2, True)
+
+
+def test_check_says_that_kafka_is_away() -> None:
+    ended = celeryscope("check", "--allow-anonymous", "--kafka", "127.0.0.1:1")
+    assert (ended.returncode, "Kafka can't be reached" in ended.stderr) == (4, True)
+
+
+@pytest.mark.kafka
+def test_check_shows_the_topics(kafka: Kafka) -> None:
+    create_topics(kafka)
+    ended = celeryscope("check", "--allow-anonymous", "--kafka", kafka.bootstrap_servers)
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(r"celeryscope.logs: \d+ partition", ended.stdout)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """A CA, and a certificate for 127.0.0.1 and for a client, made with openssl."""
+    script = """
+    set -e
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 2
+    for name in server client; do
+      openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name
+      printf 'subjectAltName=IP:127.0.0.1' > $name.ext
+      openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -out $name.pem -days 2 -extfile $name.ext
+    done
+    """
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+@pytest.mark.kafka
+def test_with_tls_only_clients_with_a_certificate_get_through(kafka: Kafka, certificates: Path) -> None:
+    create_topics(kafka)
+    settings = {
+        "CELERYSCOPE_COLLECTOR_SSL_CERTIFICATE": str(certificates / "server.pem"),
+        "CELERYSCOPE_COLLECTOR_SSL_KEY": str(certificates / "server.key"),
+        "CELERYSCOPE_COLLECTOR_SSL_CLIENT_CA": str(certificates / "ca.pem"),
+    }
+    with Collector(kafka.bootstrap_servers, certificates, settings) as collector:
+        assert collector.url.startswith("https://")
+        headers = {"Authorization": f"Bearer {collector.token}", "Content-Type": "application/json"}
+        url = collector.url + "/v1/logs"
+        context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
+        with (
+            urllib3.PoolManager(ssl_context=context, retries=False) as http,
+            pytest.raises(urllib3.exceptions.HTTPError),
+        ):
+            http.request("POST", url, body=b"{}", headers=headers)
+        context.load_cert_chain(certificates / "client.pem", certificates / "client.key")
+        with urllib3.PoolManager(ssl_context=context, retries=False) as http:
+            assert http.request("POST", url, body=logs_request(log()), headers=headers).status == 200
