@@ -53,7 +53,13 @@ def test_a_java_that_is_too_old_counts_as_missing(machine: Path) -> None:
 
 def test_an_older_python_is_refused(machine: Path) -> None:
     (machine / "python3").unlink()
-    (machine / "python3").write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.2\nexit 1\n')
+    (machine / "python3").write_text(
+        f"""#!/bin/sh
+        [ "$1" = -V ] && echo Python 3.9.2 && exit
+        exec {sys.executable} -c "import sys; sys.version_info = (3, 9, 2)
+$2"
+        """
+    )
     (machine / "python3").chmod(0o755)
     done = require(machine)
     assert done.returncode == 1

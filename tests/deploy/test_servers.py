@@ -140,7 +140,11 @@ def test_a_server_ends_with_the_process_that_started_it(tmp_path: Path, how: sig
         assert psutil.pid_exists(pid)
         parent.send_signal(how)
         parent.wait()
-    assert until_gone(pid)
+    try:
+        assert until_gone(pid)
+    finally:
+        if psutil.pid_exists(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.redis

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 import zipfile
@@ -20,6 +21,7 @@ from servers.process import say
 
 _HERE = Path(__file__).parent
 _ATTEMPTS = 3
+_INTERRUPTED = {130, -signal.SIGINT}
 
 
 def cache_folder() -> Path:
@@ -107,12 +109,14 @@ def _run_maven(name: str, folder: Path, *, last: bool) -> bool:
     ) as maven:
         output = ""
         while maven.poll() is None:
-            say(f"{name}: downloading, once, {time.monotonic() - begin:.0f} s")
+            say(f"{name}: downloading, once, {time.monotonic() - begin:.0f} s", name)
             try:
                 output, _ = maven.communicate(timeout=1)
             except subprocess.TimeoutExpired:
                 continue
-    say("")
+    say("", name)
+    if maven.returncode in _INTERRUPTED:
+        raise Unavailable(f"The download of {name} was interrupted; start again to go on with it.")
     if maven.returncode != 0 and last:
         errors = [line for line in output.splitlines() if "ERROR" in line]
         raise Unavailable(f"Maven could not download {name}; try again later. It says:\n" + "\n".join(errors[:3]))

@@ -76,6 +76,7 @@ class Elasticsearch(Server):
     def prepare(self) -> None:
         """Write the configuration. Raises Unavailable when the password can't be set."""
         _sweep()
+        self._home.mkdir(parents=True, exist_ok=True)
         config = self._home / "config"
         shutil.copytree(self._distribution() / "config", config, dirs_exist_ok=True)
         settings = _SETTINGS.format(
@@ -109,8 +110,10 @@ class Elasticsearch(Server):
     def discard(self) -> None:
         """Stop the server and delete its data."""
         super().discard()
-        for name in ("data", "tmp") if self._home == self.folder else (".",):
-            shutil.rmtree(self._home / name, ignore_errors=True)
+        # In our own folder, what the log says may still be wanted.
+        rubbish = (self._home / "data", self._home / "tmp") if self._home == self.folder else (self._home,)
+        for folder in rubbish:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _options(self) -> dict[str, Any]:
         environment = {
@@ -144,9 +147,7 @@ class Elasticsearch(Server):
 
 
 def _shared_home(folder: Path) -> Path:
-    home = _SHARED / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    home.mkdir(parents=True, exist_ok=True)
-    return home
+    return _SHARED / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
 
 
 def _give_away(home: Path) -> None:

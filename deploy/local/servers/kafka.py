@@ -77,7 +77,8 @@ class Kafka(Server):
         if (self._data / "meta.properties").exists():
             return
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        # With "=", since the id may begin with a dash.
+        arguments = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", f"--config={self._properties}"]
         done = subprocess.run([*self._java(), *arguments], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Unavailable(f"Kafka's storage in {self._data} can't be formatted: {done.stderr or done.stdout}")

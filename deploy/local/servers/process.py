@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from celeryscope.errors import CeleryscopeError, ConfigError, Unavailable
 LOOPBACK = "127.0.0.1"
 _POLL = 0.1
 _LOG_TAIL = 15
+_waits: dict[str, str] = {}
 
 
 class Server(ABC):
@@ -73,6 +75,8 @@ class Server(ABC):
         except BaseException:
             self.kill()
             raise
+        finally:
+            say("", self.name)
 
     def stop(self, timeout: float = 30) -> None:
         """Ask the server to end, wait for it, and kill it when it has not ended after ``timeout`` seconds."""
@@ -144,9 +148,8 @@ class Server(ABC):
                 raise Unavailable(f"{self.name} ended while it started; the end of {self.log}:\n{self.tail()}")
             if elapsed > timeout:
                 raise Unavailable(f"{self.name} wasn't ready after {timeout:.0f} s; {self.log}:\n{self.tail()}")
-            say(f"{self.name}: starting, {elapsed:.0f} s")
+            say(f"{self.name}: starting, {elapsed:.0f} s", self.name)
             time.sleep(_POLL)
-        say("")
 
     def _answers(self) -> bool:
         # While a server boots, its clients fail in every way a network knows.
@@ -214,11 +217,20 @@ def free_port() -> int:
     raise Unavailable(f"No free port among {ports.start} to {ports.stop} on {LOOPBACK}.")
 
 
-def say(text: str) -> None:
-    """Show ``text`` in place of the last one, on a terminal; an empty text clears the line."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{text}")
-        sys.stderr.flush()
+def say(text: str, about: str = "") -> None:
+    """Show on a terminal's last line what is being waited for; an empty text ends it.
+
+    Waits under different names, e.g. of threads, stand side by side.
+    """
+    if not sys.stderr.isatty():
+        return
+    if text:
+        _waits[about] = text
+    else:
+        _waits.pop(about, None)
+    line = " · ".join(_waits.copy().values())[: shutil.get_terminal_size().columns - 1]
+    sys.stderr.write(f"\r\033[K{line}")
+    sys.stderr.flush()
 
 
 def _is_free(port: int) -> bool:
