@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery, signals
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace import Tracer
+from opentelemetry.trace import NoOpTracer
 
 from celeryscope.__about__ import __version__
 from celeryscope.heartbeat import Heartbeat
@@ -61,9 +62,12 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
             signal.disconnect(handler)
         if self._connected:
             structlog_processor.bind(None)
+            if self._processor:
+                self._processor.retire()
             if self._logs:
                 self._logs.remove()
             self._recorder.close()
+            CeleryInstrumentor()._is_instrumented_by_opentelemetry = False
         self._connected = []
 
     def _displace_other(self) -> None:
@@ -74,11 +78,10 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         other._is_instrumented_by_opentelemetry = True
 
     def _make_tracer(self, recorder: Recorder) -> Any:
-        if not recorder.settings.spans:
-            from opentelemetry.trace import NoOpTracer
-
+        self._processor = SpoolSpanProcessor(recorder) if recorder.settings.spans else None
+        if self._processor is None:
             return NoOpTracer()
-        provider = provider_with(SpoolSpanProcessor(recorder))
+        provider = provider_with(self._processor)
         tracer = provider.get_tracer(_SCOPE, __version__)
         if isinstance(tracer, Tracer):
             tracer.id_generator = WorkflowIds(tracer.id_generator)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery.app.task import Context, Task
+from celery.exceptions import Reject
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.instrumentation.celery import celery_getter
@@ -103,6 +104,8 @@ class Running:
     @guarded
     def failed(self, sender: Task, task_id: str, einfo: Any = None, exception: Any = None, **_: Any) -> None:
         """``task_failure`` of a task of this process."""
+        if isinstance(exception, Reject):
+            return  # celery also calls a rejection a failure, after its postrun said REJECTED
         attempt = attempt_of(sender.request) or self._failed_late(task_id)
         if attempt is None or attempt.closed:
             return

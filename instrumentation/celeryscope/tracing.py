@@ -20,20 +20,24 @@ class SpoolSpanProcessor(SpanProcessor):
     """Writes each sampled span to the spool when it ends, and a task's span also when it begins."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+        self._recorder: Recorder | None = recorder
+
+    def retire(self) -> None:
+        """Write nothing from now on; a tracer provider can't be rid of a processor."""
+        self._recorder = None
 
     @guarded
     def on_start(self, span: Span, parent_context: context_api.Context | None = None) -> None:  # noqa: ARG002 - the interface's
         """Write a task's span ahead, so that a killed process doesn't take it along."""
         attributes = span.attributes
-        if span.kind is trace.SpanKind.CONSUMER and attributes and semconv.DELIVERY in attributes:
+        if self._recorder and span.kind is trace.SpanKind.CONSUMER and attributes and semconv.DELIVERY in attributes:
             self._recorder.open_span(span)
 
     @guarded
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span."""
         context = span.get_span_context()
-        if context is not None and context.trace_flags.sampled:
+        if self._recorder and context is not None and context.trace_flags.sampled:
             self._recorder.span(span)
 
 

@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,12 +35,9 @@ def test_a_flipped_bit_never_yields_a_wrong_frame(items: list[tuple[int, ...]], 
     data = bytearray(b"".join(frame.pack(*item) for item in items))
     position = draw.draw(st.integers(0, len(data) - 1))
     data[position] ^= 1 << draw.draw(st.integers(0, 7))
-    read = []
-    try:
-        for item in frame.frames(bytes(data), 0):
-            read.append(tuple(item)[:6])
-    except frame.CorruptFrame:
-        pass
+    read: list[tuple[object, ...]] = []
+    with contextlib.suppress(frame.CorruptFrame):
+        read.extend(tuple(item)[:6] for item in frame.frames(bytes(data), 0))
     assert read == items[: len(read)]
     assert len(read) < len(items)
 

@@ -138,10 +138,9 @@ def test_a_dead_process_leaves_its_open_span_and_attempt_as_lost(family: Family)
         writer.log(b'{"some":"thing"}' * 5, SCOPE)
     writer.close()
     found = [orjson.loads(payload) for payload in _read_all(FamilyReader(family, own=False)) if b"some" not in payload]
-    started, lost_span, lost = sorted(found, key=lambda item: ("spanId" in item, "eventName" in item))[0:1] + [
-        next(item for item in found if "spanId" in item),
-        next(item for item in found if item.get("eventName") == semconv.EVENT_TASK_LOST),
-    ]
+    started = next(item for item in found if "spanId" not in item and "eventName" not in item)
+    lost_span = next(item for item in found if "spanId" in item)
+    lost = next(item for item in found if item.get("eventName") == semconv.EVENT_TASK_LOST)
     assert started["attributes"][0]["value"]["stringValue"] == "u"
     assert lost_span["status"]["code"] == 2
     assert int(lost_span["endTimeUnixNano"]) > 5
