@@ -21,7 +21,7 @@ def cut_middle(text: str, max_bytes: int) -> str:
     if len(data) <= max_bytes:
         return text
     half = max_bytes // 2
-    head, tail = data[:half].decode(errors="ignore"), data[-half:].decode(errors="ignore")
+    head, tail = data[:half].decode(errors="ignore"), data[len(data) - half :].decode(errors="ignore")
     return f"{head}\n[... {len(data) - 2 * half} bytes cut by celeryscope ...]\n{tail}"
 
 
