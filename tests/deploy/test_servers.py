@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,7 @@ from redis import Redis as RedisClient
 
 from celeryscope.errors import ConfigError, Rejected, Unavailable
 from servers import Elasticsearch, Kafka, Redis
+from servers.__main__ import standing
 from servers.download import verify
 
 LOCAL = Path(__file__).parents[2] / "deploy" / "local"
@@ -68,6 +70,15 @@ def test_a_killed_kafka_comes_back_on_its_port_with_its_topics(tmp_path: Path) -
         assert "kept" in admin.list_topics()
         admin.close()
     assert not kafka.alive
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.kafka
+def test_kafka_takes_a_cluster_id_that_begins_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dashed = uuid.UUID(bytes=b"\xfb" + bytes(15))
+    monkeypatch.setattr(uuid, "uuid4", lambda: dashed)
+    Kafka(tmp_path).prepare()
+    assert "cluster.id=-" in (tmp_path / "data" / "meta.properties").read_text()
 
 
 @pytest.mark.elasticsearch
@@ -85,6 +96,27 @@ def test_elasticsearch_with_security_wants_its_password(tmp_path: Path) -> None:
         assert urllib3.request("GET", health).status == 401
         login = urllib3.make_headers(basic_auth=f"{server.user}:{server.password}")
         assert urllib3.request("GET", health, headers=login).status == 200
+
+
+@pytest.mark.kafka
+@pytest.mark.elasticsearch
+@pytest.mark.redis
+def test_the_command_brings_all_three_up_and_down_again(tmp_path: Path) -> None:
+    def servers(action: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "servers", "--folder", str(tmp_path), "--free-ports", action]
+        environment = {**os.environ, "PYTHONPATH": str(LOCAL)}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    try:
+        assert servers("up").returncode == 0
+        assert servers("status").stdout.count(", up") == 3
+        assert servers("up").returncode == 0, "what runs is left alone"
+    finally:
+        assert servers("down").returncode == 0
+    status = servers("status")
+    assert status.returncode == 4
+    assert status.stdout.count(", down") == 3
+    assert not [folder for server in standing(tmp_path) for folder in server.storage() if folder.exists()]
 
 
 @pytest.mark.redis

@@ -13,9 +13,9 @@ _FOLDER = Path(".local/run")
 _PORTS: dict[type[Server], int] = {Kafka: 29092, Elasticsearch: 29200, Redis: 26379}
 
 
-def standing(folder: Path) -> list[Server]:
-    """The servers of ``folder``, on their fixed ports; they outlive this process."""
-    return [kind(folder / kind.name, port, detached=True) for kind, port in _PORTS.items()]
+def standing(folder: Path, *, free_ports: bool = False) -> list[Server]:
+    """The servers of ``folder``, which outlive this process, on their fixed ports or on free ones."""
+    return [kind(folder / kind.name, None if free_ports else port, detached=True) for kind, port in _PORTS.items()]
 
 
 def address(server: Server) -> str:
@@ -28,10 +28,11 @@ def address(server: Server) -> str:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--folder", type=click.Path(path_type=Path), default=_FOLDER, show_default=True, help="Where they live.")
+@click.option("--free-ports", is_flag=True, help="Take free ports, beside servers on the fixed ones.")
 @click.pass_context
-def main(context: click.Context, folder: Path) -> None:
+def main(context: click.Context, folder: Path, free_ports: bool) -> None:
     """Kafka, Elasticsearch and Redis on this machine's loopback."""
-    context.obj = standing(folder)
+    context.obj = standing(folder, free_ports=free_ports)
 
 
 @main.command()

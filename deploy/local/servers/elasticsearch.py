@@ -107,13 +107,9 @@ class Elasticsearch(Server):
         answer = urllib3.request("GET", address, headers=headers, timeout=5, retries=False)
         return answer.status == 200
 
-    def discard(self) -> None:
-        """Stop the server and delete its data."""
-        super().discard()
-        # In our own folder, what the log says may still be wanted.
-        rubbish = (self._home / "data", self._home / "tmp") if self._home == self.folder else (self._home,)
-        for folder in rubbish:
-            shutil.rmtree(folder, ignore_errors=True)
+    def storage(self) -> list[Path]:
+        """Data and temporary files; for root all of its files in /var/tmp."""
+        return [self._home / "data", self._home / "tmp"] if self._home == self.folder else [self._home]
 
     def _options(self) -> dict[str, Any]:
         environment = {

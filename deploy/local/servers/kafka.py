@@ -87,6 +87,10 @@ class Kafka(Server):
         """``kafka.Kafka`` on our Java."""
         return [*self._java(), "kafka.Kafka", str(self._properties)], {}
 
+    def storage(self) -> list[Path]:
+        """Topics, messages and offsets."""
+        return [self._data]
+
     def ready(self) -> bool:
         """Whether the broker tells about itself and its topics, as it does for every client."""
         # The client itself waits up to 30 s between its attempts; ask it only when there's someone to talk to.

@@ -60,6 +60,10 @@ class Server(ABC):
     def ready(self) -> bool:
         """Whether the server answers as it will for its clients; an exception means no."""
 
+    def storage(self) -> list[Path]:
+        """The folders that hold the server's data."""
+        return []
+
     def start(self, timeout: float = 90) -> None:
         """Start the server and return when it is really ready; nothing happens when it already is.
 
@@ -106,8 +110,10 @@ class Server(ABC):
         self._pid_file.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Stop the server for good; what it keeps outside of ``folder`` is deleted."""
+        """Stop the server for good and delete its data; what it printed stays."""
         self.stop()
+        for folder in self.storage():
+            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def alive(self) -> bool:
