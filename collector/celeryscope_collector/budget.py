@@ -19,9 +19,12 @@ class Budget:
         return self._used
 
     def take(self, number: int) -> None:
-        """Reserve bytes; raises Unavailable, and reserves nothing, when that would be over the limit."""
+        """Reserve bytes; raises Unavailable, and reserves nothing, when that would be over the limit.
+
+        The first is always let through: a sender whose one request is larger would otherwise try it for ever.
+        """
         with self._lock:
-            if self._used + number > self._limit:
+            if self._used and self._used + number > self._limit:
                 raise Unavailable("too much is under way at once; send it again later", retry_after=1)
             self._used += number
 

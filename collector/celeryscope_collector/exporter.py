@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,10 +13,10 @@ import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from celeryscope.errors import Unavailable
+from celeryscope.errors import Unauthorized, Unavailable
 from celeryscope_collector.budget import Budget
 from celeryscope_collector.encode import Message
-from celeryscope_collector.kafka_check import KafkaCheck
+from celeryscope_collector.kafka_check import KafkaCheck, told
 from celeryscope_collector.metrics import Metrics
 from celeryscope_collector.records import Signal
 
@@ -67,10 +67,14 @@ class KafkaExporter:
             raise Unavailable(self._problem, _RETRY_AFTER)
         return self._partitions[signal.topic]
 
-    async def start(self) -> None:
-        """Try to reach Kafka once, then keep trying in the background; never fails."""
+    async def start(self, on_bug: Callable[[], None]) -> None:
+        """Try to reach Kafka once, then keep trying in the background; Kafka may be away.
+
+        ``on_bug`` is called should the background task end by itself; ``stop`` then raises its exception.
+        """
         await self._keep_once()
         self._keeper = asyncio.create_task(self._keep())
+        self._keeper.add_done_callback(lambda _task: on_bug())
 
     async def export(self, messages: Sequence[Message]) -> None:
         """Return when every message is acknowledged.
@@ -155,7 +159,7 @@ class KafkaExporter:
                 old, self._producer = self._producer, self._new_producer()
                 self._failed.clear()
                 self._retire(old)
-        except Unavailable as error:
+        except (Unavailable, Unauthorized) as error:
             self._problem = str(error)
         else:
             self._problem = None
@@ -180,7 +184,7 @@ class KafkaExporter:
                 allow_auto_create_topics=False,
             )
         except (KafkaError, OSError) as error:
-            raise Unavailable(f"Kafka can't be reached: {error}") from None
+            raise told(error) from None
 
     def _retire(self, producer: KafkaProducer) -> None:
         # Others' messages may still be under way in it: it is closed only when they have settled.

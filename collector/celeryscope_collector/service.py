@@ -39,7 +39,7 @@ async def _run(settings: CollectorSettings, kafka: KafkaSettings, announce: Call
     collector = build(settings, kafka)
     server = _Server(_uvicorn_config(settings, collector))
     listener = _listener(settings.host, settings.port)
-    await collector.exporter.start()
+    await collector.exporter.start(on_bug=server.drain)
     announce(_where(settings, listener, kafka, collector))
     try:
         await server.serve(sockets=[listener])
@@ -56,17 +56,21 @@ class _Server(uvicorn.Server):
         """Ask for a drain at the first SIGTERM or SIGINT; a second SIGINT does not wait for it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._drain, number)
+            loop.add_signal_handler(number, self._signalled, number)
         try:
             yield
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
-    def _drain(self, number: signal.Signals) -> None:
+    def drain(self) -> None:
+        """Accept no more connections, finish the requests under way, then end."""
+        self.should_exit = True
+
+    def _signalled(self, number: signal.Signals) -> None:
         _log.info("draining: no new connections, requests under way are finished", signal=number.name)
         self.force_exit = self.should_exit and number == signal.SIGINT
-        self.should_exit = True
+        self.drain()
 
 
 def _uvicorn_config(settings: CollectorSettings, collector: Collector) -> uvicorn.Config:

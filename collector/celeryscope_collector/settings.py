@@ -66,6 +66,8 @@ class CollectorSettings(ServiceSettings):
             raise ValueError("ssl_certificate and ssl_key belong together: set both or neither")
         if self.ssl_client_ca is not None and self.ssl_certificate is None:
             raise ValueError("ssl_client_ca needs ssl_certificate and ssl_key")
+        if self.max_bytes_in_flight < self.max_request_bytes:
+            raise ValueError("max_bytes_in_flight must be at least max_request_bytes, or such a request never passes")
         if self.tokens_file is not None and self.allow_anonymous:
             raise ValueError("tokens_file and allow_anonymous contradict each other: unset one")
         return self

@@ -98,6 +98,7 @@ def test_json_and_protobuf_give_the_same_records() -> None:
         ({"attributes": [{"key": "a", "value": {"stringValue": 5}}]}, "malformed_attributes"),
         ({"attributes": [{"key": "a", "value": {"intValue": 1, "stringValue": ""}}]}, "malformed_attributes"),
         ({"attributes": [{"key": "a", "value": {"newValue": 1}}]}, "malformed_attributes"),
+        ({"attributes": [{"key": "a", "value": {"doubleValue": []}}]}, "malformed_attributes"),
         ({"attributes": [{"value": {"intValue": 1}}]}, "malformed_attributes"),
     ],
 )

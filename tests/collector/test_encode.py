@@ -24,7 +24,7 @@ def records(texts: list[tuple[str, int]]) -> list[Record]:
 @given(
     st.lists(st.tuples(st.text(max_size=200), st.integers(0, 2)), max_size=60),
     st.integers(1, 8),
-    st.integers(400, 3000),
+    st.integers(250, 3000),
 )
 def test_every_record_is_in_one_message_or_refused(
     texts: list[tuple[str, int]], partitions: int, max_bytes: int
