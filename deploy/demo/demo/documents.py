@@ -47,14 +47,14 @@ class Documents:
 
     def _search(self, index: str, prefix: str, field: str, values: Iterable[str]) -> Iterator[dict[str, Any]]:
         wanted = list(values)
-        self._post(f"/{index}/_refresh", {})
+        self._post(f"/{index}/_refresh")
         for start in range(0, len(wanted), _CHUNK):
             query = {"terms": {prefix + field: wanted[start : start + _CHUNK]}}
             yield from self._pages(index, query)
 
     def _pages(self, index: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
         body = {"query": query, "size": _PAGE, "_source": False, "fields": ["*"], "sort": ["_doc"]}
-        point = self._post(f"/{index}/_pit?keep_alive=1m&ignore_unavailable=true", {}).get("id")
+        point = self._post(f"/{index}/_pit?keep_alive=1m&ignore_unavailable=true").get("id")
         if point is None:
             return
         search_after: list[Any] | None = None
@@ -67,7 +67,7 @@ class Documents:
         hits: list[dict[str, Any]] = self._post("/_search", {**body, **paging})["hits"]["hits"]
         return hits
 
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             answer = self._http.request("POST", self._url + path, json=body)
         except urllib3.exceptions.HTTPError as error:
