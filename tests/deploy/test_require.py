@@ -64,3 +64,24 @@ $2"
     done = require(machine)
     assert done.returncode == 1
     assert done.stderr == "celeryscope needs Python 3.11 or newer; python3 is Python 3.9.2.\n"
+
+
+@pytest.mark.parametrize(
+    ("release_has_17", "java"), [(True, "openjdk-17-jre-headless"), (False, "default-jre-headless")]
+)
+def test_root_gets_what_is_missing_installed(machine: Path, release_has_17: bool, java: str) -> None:
+    calls = machine / "calls"
+    (machine / "id").unlink()
+    for program, script in {
+        "id": "echo 0",
+        "apt-get": f'echo "$*" >> {calls}',
+        "apt-cache": f"exit {0 if release_has_17 else 100}",
+        "mvn": ":",
+    }.items():
+        (machine / program).write_text(f"#!/bin/sh\n{script}\n")
+        (machine / program).chmod(0o755)
+    done = require(machine)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Installing system packages: openjdk-17-jre-headless redis-server ...\n"
+    install_line = f"install -y -qq --no-install-recommends {java} redis-server"
+    assert calls.read_text().splitlines() == ["update -qq", install_line]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGES = ("instrumentation", "collector", "pipelines", "kibana")
 PINS = sorted(path for path in (ROOT / "requirements").glob("*.txt") if path.name != "constraints.txt")
 
 
@@ -50,6 +51,16 @@ def test_the_packages_keep_their_borders() -> None:
 def test_the_settings_page_is_current() -> None:
     done = run(sys.executable, "deploy/docs/settings_reference.py", "--check", "docs/settings.md")
     assert done.returncode == 0, done.stderr
+
+
+def test_every_group_of_settings_stands_on_the_page() -> None:
+    sources = [path.read_text() for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
+    groups = {
+        name for source in sources for name in re.findall(r"^class (\w+)\(ServiceSettings\)", source, re.MULTILINE)
+    }
+    generator = (ROOT / "deploy" / "docs" / "settings_reference.py").read_text()
+    assert {"CollectorSettings", "KafkaSettings"} <= groups
+    assert not {name for name in groups if name not in generator}
 
 
 def test_an_outdated_settings_page_is_noticed(tmp_path: Path) -> None:
