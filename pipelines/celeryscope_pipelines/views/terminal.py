@@ -15,6 +15,20 @@ _PIPE_WIDTH = 120
 """Columns when the output is no terminal and COLUMNS says nothing: a pipe has no width of its own."""
 
 
+class _Console(Console):
+    """A console that leaves a closed pipe to the command (rich would end with exit code 1)."""
+
+    def on_broken_pipe(self) -> None:
+        """The reader (head, less) has seen enough."""
+        _give_up_writing()
+        raise BrokenPipeError
+
+
+def _give_up_writing() -> None:
+    # What is still buffered goes nowhere: Python would complain about it when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Terminal:
     """Standard output as a view sees it; respects COLUMNS, NO_COLOR, FORCE_COLOR and the output's encoding."""
 
@@ -23,7 +37,7 @@ class Terminal:
             # A character that the encoding lacks is shown as an escape: a view never fails over a task's name.
             sys.stdout.reconfigure(errors="backslashreplace")
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
-        self._console = Console(markup=False, highlight=False, emoji=False, width=width, legacy_windows=False)
+        self._console = _Console(markup=False, highlight=False, emoji=False, width=width, legacy_windows=False)
 
     @property
     def ascii_only(self) -> bool:
@@ -43,7 +57,12 @@ class Terminal:
 
 def show_json(data: Mapping[str, Any]) -> None:
     """Write the data as one JSON object, indented, and nothing else."""
-    sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
+    try:
+        sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_writing()
+        raise
 
 
 def verbatim(text: str | Text, style: str = "") -> Text:
