@@ -8,65 +8,34 @@ _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """One attribute per metric; ``signal`` is ``span`` or ``log``."""
+    """One attribute per metric; the label ``signal`` is ``span`` or ``log``."""
 
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            f"{_PREFIX}_requests",
-            "Export requests by the status they were answered with.",
-            ["signal", "status"],
-            registry=self.registry,
-        )
-        self.request_seconds = Histogram(
-            f"{_PREFIX}_request_seconds",
-            "Time from a request's headers to its answer.",
-            ["signal"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.request_bytes = Counter(
-            f"{_PREFIX}_request_bytes", "Bytes of request bodies as received.", ["signal"], registry=self.registry
-        )
-        self.records_accepted = Counter(
-            f"{_PREFIX}_records_accepted", "Records that are in Kafka.", ["signal", "tenant"], registry=self.registry
-        )
-        self.records_refused = Counter(
-            f"{_PREFIX}_records_refused",
-            "Records refused through partial success.",
-            ["signal", "reason"],
-            registry=self.registry,
-        )
-        self.records_dropped = Counter(
-            f"{_PREFIX}_records_dropped",
-            "Records that a processor dropped on purpose.",
-            ["signal", "processor"],
-            registry=self.registry,
-        )
-        self.kafka_messages = Counter(
-            f"{_PREFIX}_kafka_messages", "Messages acknowledged by Kafka.", ["topic"], registry=self.registry
-        )
-        self.kafka_bytes = Counter(
-            f"{_PREFIX}_kafka_bytes",
-            "Bytes of acknowledged messages before compression.",
-            ["topic"],
-            registry=self.registry,
-        )
-        self.kafka_failures = Counter(
-            f"{_PREFIX}_kafka_failures", "Messages that Kafka did not acknowledge.", ["error"], registry=self.registry
-        )
-        self.kafka_seconds = Histogram(
-            f"{_PREFIX}_kafka_seconds",
-            "Time until all messages of a request were acknowledged.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.bytes_in_flight = Gauge(
-            f"{_PREFIX}_bytes_in_flight", "Bytes under way, by where they are.", ["stage"], registry=self.registry
-        )
-        self.ready = Gauge(f"{_PREFIX}_ready", "1 while Kafka is reachable, else 0.", registry=self.registry)
+        self.registry = registry = CollectorRegistry()
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(f"{_PREFIX}_{name}", meaning, labels, registry=registry)
+
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(f"{_PREFIX}_{name}", meaning, labels, registry=registry)
+
+        def seconds(name: str, meaning: str, *labels: str) -> Histogram:
+            return Histogram(f"{_PREFIX}_{name}", meaning, labels, buckets=_SECONDS, registry=registry)
+
+        self.requests = counter("requests", "Export requests by the status of their answer.", "signal", "status")
+        self.request_seconds = seconds("request_seconds", "From a request's headers to its answer.", "signal")
+        self.request_bytes = counter("request_bytes", "Bytes of request bodies as received.", "signal")
+        self.records_accepted = counter("records_accepted", "Records that are in Kafka.", "signal", "tenant")
+        self.records_refused = counter("records_refused", "Records refused by themselves.", "signal", "reason")
+        self.records_dropped = counter("records_dropped", "Records dropped on purpose.", "signal", "processor")
+        self.kafka_messages = counter("kafka_messages", "Messages acknowledged by Kafka.", "topic")
+        self.kafka_bytes = counter("kafka_bytes", "Bytes of acknowledged messages, uncompressed.", "topic")
+        self.kafka_failures = counter("kafka_failures", "Messages that Kafka did not acknowledge.", "error")
+        self.kafka_seconds = seconds("kafka_seconds", "Until all messages of a request were acknowledged.")
+        self.bytes_in_flight = gauge("bytes_in_flight", "Bytes under way, by where they are.", "stage")
+        self.ready = gauge("ready", "1 while Kafka is reachable, else 0.")
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -1,5 +1,8 @@
 """What happens to senders when Kafka or the collector goes away."""
 
+import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -51,6 +54,24 @@ def test_while_kafka_is_away_senders_keep_their_data_and_once_it_is_back_all_goe
             kept = bodies(kafka.bootstrap_servers, collector.tenant)
             assert {"before", "after"} <= set(kept)
             assert b"kafka_failures_total" in collector.get("/metrics").data
+
+
+def test_a_kafka_that_hangs_is_answered_with_503_in_time_and_forgiven(tmp_path: Path) -> None:
+    with Kafka(tmp_path / "kafka") as kafka:
+        create_topics(kafka)
+        process = json.loads((kafka.folder / "kafka.pid").read_text())["pid"]
+        with Collector(kafka.bootstrap_servers, tmp_path, IMPATIENT) as collector:
+            os.kill(process, signal.SIGSTOP)
+            try:
+                started = time.monotonic()
+                assert collector.post("/v1/logs", logs_request(log("hanging"))).status == 503
+                assert time.monotonic() - started < 4
+                assert collector.get("/healthz").status == 200
+            finally:
+                os.kill(process, signal.SIGCONT)
+            assert eventually(lambda: collector.post("/v1/logs", logs_request(log("after"))).status == 200)
+            assert collector.get("/readyz").status == 200
+            assert "after" in bodies(kafka.bootstrap_servers, collector.tenant)
 
 
 def test_a_collector_starts_without_kafka_and_accepts_as_soon_as_it_is_there(tmp_path: Path) -> None:
