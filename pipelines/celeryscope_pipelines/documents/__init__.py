@@ -1,0 +1,42 @@
+"""Records to documents: ``documents_for`` is one pure function, a table from the record's kind to its builders."""
+
+from collections.abc import Callable, Iterable
+
+from celeryscope import semconv
+from celeryscope_pipelines.documents import entities, failures, logs, spans, tasks
+from celeryscope_pipelines.records import SPAN, Record
+from celeryscope_pipelines.writes import Write
+
+Builder = Callable[[Record], Iterable[Write]]
+
+_ENTITY_ONLY: tuple[Builder, ...] = (tasks.attempt,)
+_FAILURE: tuple[Builder, ...] = (failures.with_fingerprint, logs.exception, tasks.attempt, failures.cluster)
+
+_BUILDERS: dict[str, tuple[Builder, ...]] = {
+    semconv.EVENT_TASK_SENT: _ENTITY_ONLY,
+    semconv.EVENT_TASK_RECEIVED: _ENTITY_ONLY,
+    semconv.EVENT_TASK_STARTED: _ENTITY_ONLY,
+    semconv.EVENT_TASK_SUCCEEDED: _ENTITY_ONLY,
+    semconv.EVENT_TASK_IGNORED: _ENTITY_ONLY,
+    semconv.EVENT_TASK_REVOKED: _ENTITY_ONLY,
+    semconv.EVENT_TASK_RETRIED: (failures.with_fingerprint, logs.line, tasks.attempt),
+    semconv.EVENT_TASK_FAILED: _FAILURE,
+    semconv.EVENT_TASK_LOST: _FAILURE,
+    semconv.EVENT_TASK_UNKNOWN: _FAILURE,
+    semconv.EVENT_TASK_REJECTED: _FAILURE,
+    semconv.EVENT_WORKER_ONLINE: (logs.line, entities.worker),
+    semconv.EVENT_WORKER_HEARTBEAT: (logs.line, entities.worker),
+    semconv.EVENT_WORKER_OFFLINE: (logs.line, entities.worker),
+    semconv.EVENT_QUEUE_DEPTH: (logs.line, entities.queue),
+    semconv.EVENT_BEAT_DUE: (logs.line, entities.schedule),
+    semconv.EVENT_BEAT_SENT: (logs.line, entities.schedule),
+}
+
+
+def documents_for(record: Record) -> list[Write]:
+    """The documents of a record; the first one stands for the record in the account.
+
+    Raises Rejected when the record lacks what its documents need (ids, clock); it belongs to the dead letters then.
+    """
+    builders = (spans.span, spans.exceptions) if record.kind == SPAN else _BUILDERS.get(record.event_name, (logs.line,))
+    return [write for build in builders for write in build(record)]
