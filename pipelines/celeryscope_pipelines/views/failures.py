@@ -131,7 +131,7 @@ def render_one(cluster: Cluster, latest: Sequence[LogLine], clock: Clock) -> lis
 
 
 def _occurrence(line: LogLine, clock: Clock) -> Text:
-    occurrence = Text(no_wrap=True, overflow="ignore")
+    occurrence = Text(overflow="ignore")
     occurrence.append(f"{clock.date(line.time)}  ", "bright_black")
     occurrence.append(one_line(line.task_id or "(no task id)"))
     occurrence.append(f"  {one_line(line.task_name or '')}", "cyan")

@@ -116,7 +116,7 @@ def with_context(lines: Iterable[LogLine], clock: Clock, *, tasks: bool, traceba
 
 def _heading(line: LogLine, clock: Clock, *, task: bool, problem: bool) -> Text:
     style = next(style for lowest, style in _STYLES if line.severity >= lowest)
-    heading = Text(no_wrap=True, overflow="ignore")
+    heading = Text(overflow="ignore")
     heading.append(f"{clock.time(line.time):12} ", "bright_black")
     heading.append(f"{one_line(line.level):5} ", style)
     if task and line.task_name:
@@ -135,7 +135,7 @@ def _heading(line: LogLine, clock: Clock, *, task: bool, problem: bool) -> Text:
 
 
 def _indented(line: str, indent: Text) -> Text:
-    return Text.assemble(indent, line, no_wrap=True, overflow="ignore")
+    return Text.assemble(indent, line, overflow="ignore")
 
 
 def render(lines: Sequence[LogLine], total: int, clock: Clock) -> list[RenderableType]:

@@ -124,7 +124,7 @@ def _attempts(status: Status, clock: Clock, ascii_only: bool) -> list[Renderable
         parts.append(Text(f"\n{counted(status.unfinished_total, 'attempt')} not final, the oldest:", "bold"))
     for attempt in status.unfinished:
         shown = look(attempt.state)
-        line = Text(f"{shown.label(ascii_only):11} ", shown.style, no_wrap=True, overflow="ignore")
+        line = Text(f"{shown.label(ascii_only):11} ", shown.style, overflow="ignore")
         line.append(f"{clock.ago(attempt.first_time):16} ", "bright_black")
         line.append(f"{one_line(attempt.name)} ", "cyan").append(one_line(attempt.task_id), "default")
         parts.append(line)
@@ -160,7 +160,7 @@ def _failures(status: Status) -> list[RenderableType]:
     heading = f"{counted(recent.failures, 'failure')} in {counted(recent.total, 'cluster')} in the last hour"
     parts: list[RenderableType] = [Text(heading, "bold")]
     for cluster in recent.clusters:
-        line = Text(no_wrap=True, overflow="ignore")
+        line = Text(overflow="ignore")
         line.append(one_line(cluster.fingerprint)[:SHORT_ID], "cyan").append(f" {cluster.count:>6,}  ", "bold")
         parts.append(line.append(one_line(cluster.title), "red"))
     return [*parts, verbatim("Next: celeryscope failures", "bright_black")]

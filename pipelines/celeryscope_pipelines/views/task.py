@@ -48,6 +48,7 @@ def in_focus(attempts: Sequence[Attempt], number: int | None) -> Attempt | None:
 def render(view: TaskView, clock: Clock, ascii_only: bool, logs: bool) -> list[RenderableType]:
     """The view of ``celeryscope task``; without ``logs`` the log lines are left out."""
     parts: list[RenderableType] = [*_header(view, clock), Text(), _attempts(view, clock, ascii_only)]
+    parts += _remarks(view, clock)
     parts += _problem(view, ascii_only)
     if logs:
         parts += _logs(view, clock)
@@ -71,13 +72,15 @@ def _header(view: TaskView, clock: Clock) -> list[RenderableType]:
     }
     for name, value in facts.items():
         if value:
-            line = Text(f"{name:9} ", "bright_black", no_wrap=True, overflow="ignore")
+            line = Text(f"{name:9} ", "bright_black", overflow="ignore")
             parts.append(line.append(one_line(value), "default"))
     return parts
 
 
 def _attempts(view: TaskView, clock: Clock, ascii_only: bool) -> RenderableType:
-    table = plain_table("attempt", "state", "sent", "started", "waited", "ran", "worker", "", right=("waited", "ran"))
+    table = plain_table("attempt", "state", "sent", "started", "waited", "ran", "worker", right=("waited", "ran"))
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     for attempt in view.attempts:
         shown = look(attempt.state)
         bar = phases(attempt, attempt.first_time, clock.now)
@@ -91,16 +94,21 @@ def _attempts(view: TaskView, clock: Clock, ascii_only: bool) -> RenderableType:
             duration(waited),
             duration(attempt.runtime if attempt.runtime is not None else ran) if attempt.started_at else "",
             Text(one_line(attempt.worker or "")),
-            _remark(attempt, clock),
         )
     return table
 
 
-def _remark(attempt: Attempt, clock: Clock) -> Text:
-    remark = Text(one_line(attempt.problem or "").strip()[:200])
-    if attempt.retry_eta:
-        remark.append(f" (next attempt from {clock.time(attempt.retry_eta)})".lstrip(), "bright_black")
-    return remark
+def _remarks(view: TaskView, clock: Clock) -> list[RenderableType]:
+    """What went wrong in the attempts that are not in focus, a line each."""
+    remarks: list[RenderableType] = []
+    for attempt in view.attempts:
+        if attempt is view.focus or not attempt.problem:
+            continue
+        remark = Text(f"attempt {attempt.retries + 1}: {one_line(attempt.problem)}", overflow="ignore")
+        if attempt.retry_eta:
+            remark.append(f" (next attempt from {clock.time(attempt.retry_eta)})", "bright_black")
+        remarks.append(remark)
+    return [Text(), *remarks] if remarks else []
 
 
 def _problem(view: TaskView, ascii_only: bool) -> list[RenderableType]:

@@ -68,7 +68,6 @@ def show_json(data: Mapping[str, Any]) -> None:
 def verbatim(text: str | Text, style: str = "") -> Text:
     """Text that is neither wrapped nor cut, so that it can be copied as it is."""
     whole = text if isinstance(text, Text) else Text(text, style=style)
-    whole.no_wrap = True
     whole.overflow = "ignore"
     return whole
 

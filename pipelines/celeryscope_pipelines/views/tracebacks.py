@@ -14,6 +14,5 @@ def highlighted(traceback: str) -> Text:
     if colored.plain != plain:
         # Colours are a convenience (the highlighter replaces tabs, for one); the text is what counts.
         colored = Text(plain)
-    colored.no_wrap = True
     colored.overflow = "ignore"
     return colored

@@ -153,7 +153,7 @@ def _failures(workflow: Workflow, ascii_only: bool) -> list[RenderableType]:
     for row in failed[:_MAX_FAILURES]:
         assert row.attempt is not None
         shown = look(row.state)
-        line = Text(f"{shown.label(ascii_only)}  ", shown.style, no_wrap=True, overflow="ignore")
+        line = Text(f"{shown.label(ascii_only)}  ", shown.style, overflow="ignore")
         line.append(one_line(row.name), "cyan")
         line.append(f"  {one_line(row.attempt.problem or row.attempt.failure_kind or '')}")
         parts.append(line)

@@ -37,6 +37,11 @@ def test_an_attempt_is_read_from_nested_and_from_dotted_documents_alike() -> Non
     assert (attempt_from(nested).retries, attempt_from(nested).sent_at) == (2, None)
 
 
+def test_the_names_of_a_chain_never_outnumber_its_steps() -> None:
+    chain = {"celery.chain_ids": ["a", "b"], "celery.chain_names": ["shop.a", "shop.b", "shop.c"]}
+    assert attempt_from(chain).chain == (("a", "shop.a"), ("b", "shop.b"))
+
+
 def test_an_empty_document_is_an_attempt_without_details() -> None:
     assert (attempt_from({}).task_id, attempt_from({}).state) == ("?", "?")
 

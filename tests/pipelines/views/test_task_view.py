@@ -46,7 +46,16 @@ def failed(traceback: str = TRACEBACK) -> LogLine:
 
 def payment(*lines: LogLine) -> TaskView:
     attempts = (
-        attempt("pay", state="RETRY", sent=0, started=1, ended=2, worker="celery@a", retry_reason="gateway away"),
+        attempt(
+            "pay",
+            state="RETRY",
+            sent=0,
+            started=1,
+            ended=2,
+            worker="celery@a",
+            retry_reason="gateway away",
+            retry_eta=at(2.5),
+        ),
         attempt(
             "pay",
             state="FAILURE",
@@ -73,8 +82,10 @@ workflow  root
 sent      2026-11-21 14:00:00 UTC
 
 attempt  state     sent          started       waited    ran  worker
-1        ↻ retry   14:00:00.000  14:00:01.000   1.0 s  1.0 s  celery@a  gateway away
-2        ✘ failed  14:00:02.000  14:00:03.000   1.0 s  1.0 s  celery@b  shop.PaymentDeclined: card expired
+1        ↻ retry   14:00:00.000  14:00:01.000   1.0 s  1.0 s  celery@a
+2        ✘ failed  14:00:02.000  14:00:03.000   1.0 s  1.0 s  celery@b
+
+attempt 1: gateway away (next attempt from 14:00:02.500)
 
 ✘ failed, attempt 2 of 2
 {TRACEBACK}
@@ -92,9 +103,17 @@ Next: celeryscope workflow root
 
 
 def test_no_line_of_a_traceback_is_wrapped_or_cut_however_narrow_the_terminal_is() -> None:
-    frame = f'  File "x.py", line 1, in f\n    {"call(" * 200}'
-    long = f"Traceback (most recent call last):\n{frame}\nValueError: {'x' * 3_000}"
+    frame = f'  File "x.py", line 1, in f\n    {"call( " * 200})'
+    long = f"Traceback (most recent call last):\n{frame}\nValueError: {'x y ' * 1_000}z"
     assert long in printed(*render_task(payment(failed(long)), CLOCK, ascii_only=False, logs=False), width=40)
+
+
+def test_an_id_and_a_message_without_a_traceback_are_not_wrapped_either() -> None:
+    message = "no " * 100 + "money"
+    lost = attempt("t" * 60, state="LOST", exception_message=message)
+    screen = printed(*render_task(TaskView((lost,), lost, (), 0), CLOCK, ascii_only=False, logs=False), width=40)
+    assert f"\n{message}\n" in screen
+    assert f"\n      celeryscope logs --task {'t' * 60}\n" in screen
 
 
 def test_exception_groups_and_tabs_are_shown_as_they_were_recorded() -> None:
