@@ -15,7 +15,7 @@ from celeryscope_pipelines.views.documents import iso
 Query = dict[str, Any]
 
 TASKS: Final = f"{semconv.INDEX_TASKS}-*"
-FAILED_EVENT: Final = {"term": {"processor.event": "error"}}
+FAILED_EVENT: Final = {"term": {"attributes.processor.event": "error"}}
 """What every document of a failure carries, and nothing else of ours."""
 
 ORDER_COUNT: Final = "count"
