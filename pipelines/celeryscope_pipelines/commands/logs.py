@@ -22,7 +22,7 @@ from celeryscope_pipelines.views.wording import Clock
 @click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="The latest lines.")
 @json_option
 @store_options
-def logs(  # noqa: PLR0913, PLR0917 -- an argument for each option
+def logs(
     store: Store,
     task_id: str | None,
     number: int | None,

@@ -1,0 +1,1 @@
+"""The account: whatever is in Kafka is found in Elasticsearch or among the dead letters, record by record."""

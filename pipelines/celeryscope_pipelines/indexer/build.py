@@ -1,0 +1,64 @@
+"""The wiring of an indexer, to be read in a minute."""
+
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from elasticsearch import Elasticsearch
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+
+from celeryscope.errors import Unavailable
+from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.dead_letters import DeadLetters
+from celeryscope_pipelines.elasticsearch import connect
+from celeryscope_pipelines.indexer.bulk import BulkWriter
+from celeryscope_pipelines.indexer.clusters import FailureClusters
+from celeryscope_pipelines.indexer.consumer import Consumer
+from celeryscope_pipelines.indexer.patience import Patience
+from celeryscope_pipelines.indexer.pipeline import DeadLetterLimit, Pipeline
+from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings
+
+
+@dataclass(slots=True)
+class Indexer:
+    """The parts of an indexer that its service starts and stops."""
+
+    consumer: Consumer
+    clusters: FailureClusters
+    dead_letters: DeadLetters
+    client: Elasticsearch
+
+
+def build(
+    settings: IndexerSettings, kafka: KafkaSettings, elasticsearch: ElasticsearchSettings, stop: Event
+) -> Indexer:
+    """Connects to Kafka; Elasticsearch is asked with the first write. Raises Unavailable or Unauthorized."""
+    client = connect(elasticsearch)
+    patience = Patience(settings.retry_max_delay, stop)
+    clusters = FailureClusters(client, settings.failure_interval)
+    dead_letters = DeadLetters(kafka)
+    limit = DeadLetterLimit(settings.dead_letter_limit, settings.dead_letter_window)
+    pipeline = Pipeline(BulkWriter(client, patience), clusters, dead_letters, limit, patience)
+    consumer = Consumer(
+        _consumer(settings, kafka), pipeline, settings.workers, settings.batches_in_flight, settings.batch_messages
+    )
+    return Indexer(consumer, clusters, dead_letters, client)
+
+
+def _consumer(settings: IndexerSettings, kafka: KafkaSettings) -> KafkaConsumer:
+    options: dict[str, Any] = {
+        "group_id": settings.group_id,
+        "client_id": "celeryscope-indexer",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "max_poll_interval_ms": int(settings.max_poll_interval * 1000),
+        "reconnect_backoff_max_ms": 1000,
+    }
+    try:
+        return KafkaConsumer(**options, **kafka.client_options())
+    except KafkaError as error:
+        raise Unavailable(
+            f"Kafka is unreachable at {kafka.bootstrap_servers} ({error}). Is it running, and is "
+            "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS right?"
+        ) from error

@@ -1,0 +1,96 @@
+"""First and last seen of failure clusters: merged with what is there, by compare and set."""
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from celeryscope import semconv
+from celeryscope_pipelines.elasticsearch import RETRYABLE_STATUSES, our_errors
+from celeryscope_pipelines.writes import Write
+
+_CONFLICT = 409
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What this process knows of a cluster: its latest sample with first and last seen, and what of it is written."""
+
+    body: dict[str, Any]
+    written: bool = False
+    written_at: float = 0.0
+
+
+class FailureClusters:
+    """Keeps the entities in ``celery-failures``; thread-safe, and writing the same again changes nothing.
+
+    A new cluster, or an earlier first seen, is due at once; a cluster that fails all the time at most once in
+    ``interval`` seconds.
+    """
+
+    def __init__(self, client: Elasticsearch, interval: float) -> None:
+        self._client = client
+        self._interval = interval
+        self._known: dict[str, _Seen] = {}
+        self._lock = threading.Lock()
+
+    def add(self, writes: Iterable[Write]) -> None:
+        """Merge the failures of a batch in memory."""
+        with self._lock:
+            for write in writes:
+                known = self._known.get(write.id)
+                if known is None:
+                    self._known[write.id] = _Seen(dict(write.body))
+                    continue
+                merged = merge(known.body, write.body)
+                if merged == known.body:
+                    continue
+                if merged[semconv.FIRST_SEEN] != known.body[semconv.FIRST_SEEN]:
+                    known.written_at = 0.0
+                known.body, known.written = merged, False
+
+    def flush(self, everything: bool = False) -> None:
+        """Write what is due, or ``everything`` that is new. Raises Unavailable and the like; the rest stays due."""
+        with self._lock:
+            now = time.monotonic()
+            due = [
+                cluster
+                for cluster, seen in self._known.items()
+                if not seen.written and (everything or seen.written_at == 0 or now - seen.written_at >= self._interval)
+            ]
+            while due:
+                due = self._write(due)
+
+    @our_errors()
+    def _write(self, due: list[str]) -> list[str]:
+        """Returns the ids that somebody else has written meanwhile."""
+        found = self._client.mget(index=semconv.INDEX_FAILURES, ids=due)
+        operations: list[dict[str, Any]] = []
+        for cluster, document in zip(due, found["docs"], strict=True):
+            body = self._known[cluster].body
+            if document.get("found"):
+                body = self._known[cluster].body = merge(document["_source"], body)
+                condition = {"if_seq_no": document["_seq_no"], "if_primary_term": document["_primary_term"]}
+                operations += [{"index": {"_id": cluster, **condition}}, body]
+            else:
+                operations += [{"create": {"_id": cluster}}, body]
+        answer = self._client.bulk(index=semconv.INDEX_FAILURES, operations=operations)
+        again: list[str] = []
+        for cluster, item in zip(due, answer["items"], strict=True):
+            status = next(iter(item.values()))["status"]
+            if status == _CONFLICT or status in RETRYABLE_STATUSES:
+                again.append(cluster)
+            else:
+                self._known[cluster].written = True
+                self._known[cluster].written_at = time.monotonic()
+        return again
+
+
+def merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The later one's sample with the earlier first seen; ISO dates of one form compare as text."""
+    later = max(one, other, key=lambda body: str(body[semconv.LAST_SEEN]))
+    first = min(str(one[semconv.FIRST_SEEN]), str(other[semconv.FIRST_SEEN]))
+    return later if later[semconv.FIRST_SEEN] == first else {**later, semconv.FIRST_SEEN: first}

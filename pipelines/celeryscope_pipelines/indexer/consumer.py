@@ -1,0 +1,144 @@
+"""Polls Kafka, hands batches to the pipeline's threads, and commits offsets in order once their batches are done."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import Any, NamedTuple
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from celeryscope_pipelines.indexer import metrics
+from celeryscope_pipelines.indexer.batch import Batch, Message
+from celeryscope_pipelines.indexer.patience import Stopped
+from celeryscope_pipelines.indexer.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+_POLL_MS = 200
+_LAG_INTERVAL = 5.0
+
+
+class _Flying(NamedTuple):
+    batch: Batch
+    future: "Future[None]"
+
+
+class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One member of the consumer group; everything but the pipeline runs in the thread that calls ``run``.
+
+    Offsets are committed in the order of the batches, each only after its batch and all before it are done. While too
+    many batches are in flight the partitions are paused, so that polling, and with it the membership, goes on.
+    """
+
+    def __init__(
+        self, consumer: KafkaConsumer, pipeline: Pipeline, workers: int, max_in_flight: int, max_messages: int
+    ) -> None:
+        self._consumer = consumer
+        self._pipeline = pipeline
+        self._max_in_flight = max_in_flight
+        self._max_messages = max_messages
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="indexer")
+        self._flying: deque[_Flying] = deque()
+        self._lag_at = 0.0
+        self.assigned = False
+
+    def run(self, topics: Iterable[str], stop: Event) -> None:
+        """Consume until ``stop`` is set. Raises what the pipeline raises, e.g. TooManyDeadLetters."""
+        self._consumer.subscribe(list(topics), listener=self)
+        while not stop.is_set():
+            self._regulate()
+            self._take(self._consumer.poll(timeout_ms=_POLL_MS, max_records=self._max_messages))
+            self._reap()
+            self._tell_lag()
+
+    def finish(self, timeout: float) -> None:
+        """Wait for the batches in flight, commit them, and leave the group."""
+        self._settle(timeout)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._consumer.close(autocommit=False)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Commit what is done of the partitions that go to another indexer; it reads the rest again, to no effect."""
+        if self._flying and revoked:
+            self._settle(timeout=5.0)
+        self._flying.clear()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Start reading where the group stands."""
+        partitions = list(assigned)
+        self.assigned = True
+        logger.info("This indexer reads %d partitions.", len(partitions))
+
+    def _regulate(self) -> None:
+        if len(self._flying) >= self._max_in_flight:
+            self._consumer.pause(*self._consumer.assignment())
+        elif paused := self._consumer.paused():
+            self._consumer.resume(*paused)
+
+    def _take(self, polled: dict[TopicPartition, list[Any]]) -> None:
+        messages = [
+            Message(item.topic, item.partition, item.offset, item.value or b"")
+            for records in polled.values()
+            for item in records
+        ]
+        if not messages:
+            return
+        for partition, records in polled.items():
+            metrics.messages.labels(partition.topic).inc(len(records))
+        batch = Batch(messages)
+        self._flying.append(_Flying(batch, self._threads.submit(self._pipeline.process, batch)))
+        metrics.in_flight.set(len(self._flying))
+
+    def _reap(self) -> None:
+        """Commit the batches at the head that are done; raises what went wrong in one of them."""
+        done: dict[tuple[str, int], int] = {}
+        while self._flying and self._flying[0].future.done():
+            flying = self._flying.popleft()
+            try:
+                flying.future.result()
+            except BaseException:
+                self._commit(done)
+                raise
+            done |= flying.batch.next_offsets()
+        self._commit(done)
+        metrics.in_flight.set(len(self._flying))
+
+    def _settle(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while self._flying and time.monotonic() < deadline and not self._flying[0].future.cancelled():
+            try:
+                self._flying[0].future.result(timeout=max(deadline - time.monotonic(), 0))
+                self._reap()
+            except (TimeoutError, Stopped):
+                break
+
+    def _commit(self, offsets: dict[tuple[str, int], int]) -> None:
+        if not offsets:
+            return
+        positions = {
+            TopicPartition(topic, partition): OffsetAndMetadata(offset)
+            for (topic, partition), offset in offsets.items()
+        }
+        try:
+            self._consumer.commit(positions, timeout_ms=10_000)
+        except KafkaError as error:
+            # The next commit covers these, or another indexer reads them again: every write is idempotent.
+            metrics.commits.labels("failed").inc()
+            logger.warning("Offsets could not be committed, which loses nothing: %s", error)
+        else:
+            metrics.commits.labels("done").inc()
+
+    def _tell_lag(self) -> None:
+        if time.monotonic() < self._lag_at:
+            return
+        self._lag_at = time.monotonic() + _LAG_INTERVAL
+        for partition in self._consumer.assignment():
+            end = self._consumer.highwater(partition)
+            if end is not None:
+                behind = max(end - self._consumer.position(partition), 0)
+                metrics.lag.labels(partition.topic, str(partition.partition)).set(behind)

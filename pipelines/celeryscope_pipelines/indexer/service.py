@@ -1,0 +1,54 @@
+"""The indexer as a process: signals, threads, the order of starting and stopping."""
+
+import logging
+import signal
+from threading import Event
+
+from celeryscope import semconv
+from celeryscope.errors import CeleryscopeError
+from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.indexer.build import Indexer, build
+from celeryscope_pipelines.indexer.health import HealthServer
+from celeryscope_pipelines.indexer.patience import Stopped
+from celeryscope_pipelines.provisioning import require_provisioned
+from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings
+
+logger = logging.getLogger(__name__)
+
+TOPICS = (semconv.TOPIC_TRACES, semconv.TOPIC_LOGS)
+
+
+def run(settings: IndexerSettings, kafka: KafkaSettings, elasticsearch: ElasticsearchSettings) -> None:
+    """Index until SIGTERM or SIGINT; then finish what is in flight, commit it and return.
+
+    Raises one of celeryscope.errors when it can't start or must not go on (TooManyDeadLetters).
+    """
+    stop, give_up = Event(), Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    indexer = build(settings, kafka, elasticsearch, give_up)
+    require_provisioned(indexer.client)
+    health = HealthServer(settings.http_host, settings.http_port, lambda: _why_not_ready(indexer))
+    logger.info("The indexer runs; health and metrics on http://%s:%d", settings.http_host, health.port)
+    try:
+        indexer.consumer.run(TOPICS, stop)
+    finally:
+        _stop(indexer, settings.stop_timeout, give_up)
+        health.close()
+
+
+def _why_not_ready(indexer: Indexer) -> str:
+    return "" if indexer.consumer.assigned else "no partitions assigned yet"
+
+
+def _stop(indexer: Indexer, timeout: float, give_up: Event) -> None:
+    try:
+        indexer.consumer.finish(timeout)
+        indexer.clusters.flush(everything=True)
+    except (CeleryscopeError, Stopped) as error:
+        logger.warning("Stopped before everything in flight was written; it will be read again: %s", error)
+    finally:
+        give_up.set()
+        indexer.dead_letters.close()
+        indexer.client.close()
+    logger.info("The indexer has stopped.")

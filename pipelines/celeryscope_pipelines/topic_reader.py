@@ -1,0 +1,69 @@
+"""Reads topics from their start (or from a time) to their ends as they are now, then stops; joins no consumer group."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from time import monotonic
+from typing import Any, Final
+
+from kafka import KafkaConsumer, TopicPartition
+
+from celeryscope.errors import NotFound, Unavailable
+from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.kafka_errors import our_kafka_errors
+
+_SILENCE: Final = 15.0
+
+
+def read_to_end(kafka: KafkaSettings, topic: str, since: datetime | None = None) -> Iterator[Any]:
+    """kafka-python's messages; a partition's come in their order.
+
+    Raises NotFound when the topic is missing, Unavailable when Kafka is away or sends nothing for a while, Unauthorized
+    when it refuses us.
+    """
+    with our_kafka_errors(), closing(_consumer(kafka)) as consumer:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        if not partitions:
+            raise NotFound(f"Kafka has no topic {topic}. Run `celeryscope setup`.")
+        ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
+        _begin(consumer, partitions, since)
+        yield from _until(consumer, ends)
+
+
+def _consumer(kafka: KafkaSettings) -> KafkaConsumer:
+    return KafkaConsumer(
+        **kafka.client_options(),
+        client_id="celeryscope-reader",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=100,
+        bootstrap_timeout_ms=5000,
+        reconnect_backoff_max_ms=1000,
+        allow_auto_create_topics=False,
+    )
+
+
+def _begin(consumer: KafkaConsumer, partitions: list[TopicPartition], since: datetime | None) -> None:
+    consumer.assign(partitions)
+    if since is None:
+        consumer.seek_to_beginning(*partitions)
+        return
+    milliseconds = int(since.timestamp() * 1000)
+    found = consumer.offsets_for_times(dict.fromkeys(partitions, milliseconds))
+    for partition in partitions:
+        if found[partition] is None:
+            consumer.seek_to_end(partition)
+        else:
+            consumer.seek(partition, found[partition].offset)
+
+
+def _until(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator[Any]:
+    deadline = monotonic() + _SILENCE
+    while any((consumer.position(partition, timeout_ms=1000) or 0) < end for partition, end in ends.items()):
+        batches = consumer.poll(timeout_ms=500)
+        if batches:
+            deadline = monotonic() + _SILENCE
+        elif monotonic() > deadline:
+            raise Unavailable("Kafka sends nothing although there is more to read. Try again later.")
+        for partition, messages in batches.items():
+            yield from (message for message in messages if message.offset < ends[partition])
