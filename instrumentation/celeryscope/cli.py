@@ -65,7 +65,7 @@ def _installed() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=_GROUP)}
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("celeryscope", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="celeryscope")
 def main() -> None:
     """What happened to every Celery task: tracebacks, failure clusters, workflow timelines.

@@ -26,7 +26,7 @@ class Patience:
         self._stop = stop
 
     def until_done(self, action: Callable[[], None]) -> None:
-        """Run the action until it raises neither Unavailable nor Unauthorized. Raises Stopped, and what else it raises."""
+        """Run the action until it raises neither Unavailable nor Unauthorized. Raises Stopped, and what it raises."""
         attempt = 0
         while True:
             try:

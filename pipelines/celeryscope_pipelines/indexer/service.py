@@ -4,13 +4,15 @@ import logging
 import signal
 from threading import Event
 
+from elasticsearch import Elasticsearch
+
 from celeryscope import semconv
-from celeryscope.errors import CeleryscopeError
+from celeryscope.errors import CeleryscopeError, ConfigError
 from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.elasticsearch import our_errors
 from celeryscope_pipelines.indexer.build import Indexer, build
 from celeryscope_pipelines.indexer.health import HealthServer
 from celeryscope_pipelines.indexer.patience import Stopped
-from celeryscope_pipelines.provisioning import require_provisioned
 from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ def run(settings: IndexerSettings, kafka: KafkaSettings, elasticsearch: Elastics
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     indexer = build(settings, kafka, elasticsearch, give_up)
-    require_provisioned(indexer.client)
+    _require_setup(indexer.client)
     health = HealthServer(settings.http_host, settings.http_port, lambda: _why_not_ready(indexer))
     logger.info("The indexer runs; health and metrics on http://%s:%d", settings.http_host, health.port)
     try:
@@ -35,6 +37,13 @@ def run(settings: IndexerSettings, kafka: KafkaSettings, elasticsearch: Elastics
     finally:
         _stop(indexer, settings.stop_timeout, give_up)
         health.close()
+
+
+@our_errors()
+def _require_setup(client: Elasticsearch) -> None:
+    """Without our templates mappings would be guesses; the clusters' index tells, and any writer may ask for it."""
+    if not client.indices.exists(index=semconv.INDEX_FAILURES):
+        raise ConfigError(f"Elasticsearch has no index {semconv.INDEX_FAILURES}. Run `celeryscope setup` first.")
 
 
 def _why_not_ready(indexer: Indexer) -> str:
