@@ -5,24 +5,18 @@ from contextlib import contextmanager
 
 from kafka.errors import (
     AuthorizationError,
-    ClusterAuthorizationFailedError,
+    BrokerResponseError,
     IncompatibleBrokerVersion,
     KafkaError,
     KafkaTimeoutError,
     SaslAuthenticationFailedError,
-    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     UnsupportedVersionError,
 )
 
 from celeryscope.errors import CeleryscopeError, NotFound, Unauthorized, Unavailable, WrongVersion
 
-_REFUSALS = (
-    AuthorizationError,
-    ClusterAuthorizationFailedError,
-    SaslAuthenticationFailedError,
-    TopicAuthorizationFailedError,
-)
+_REFUSALS = (AuthorizationError, SaslAuthenticationFailedError)
 
 
 @contextmanager
@@ -40,7 +34,7 @@ def our_kafka_errors() -> Iterator[None]:
 
 def translate(error: Exception) -> CeleryscopeError:
     """The error of ours that says what to do about an error of kafka-python's (or of the socket below it)."""
-    reason = str(error) or type(error).__name__
+    reason = _brief(error)
     if isinstance(error, _REFUSALS):
         return Unauthorized(
             f"Kafka refused the credentials or the privilege ({reason}). "
@@ -55,3 +49,10 @@ def translate(error: Exception) -> CeleryscopeError:
             f"Kafka does not answer ({reason}). Is it running, and is CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS right?"
         )
     return Unavailable(f"Kafka can't do it now ({reason}). Try again later.")
+
+
+def _brief(error: Exception) -> str:
+    # The text of a broker's refusal holds request and answer whole.
+    if isinstance(error, BrokerResponseError) and "failed with response" in str(error):
+        return f"{type(error).__name__}: {error.description}"
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -1,0 +1,143 @@
+"""The fields of our documents and their types: attributes of the data streams, and the entities' own.
+
+Fields that are not listed here get their type from the dynamic rules, in a way that two senders can't contradict each
+other: what does not fit the type that came first is kept in the document and not indexed (``ignore_malformed``).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from celeryscope import semconv
+from celeryscope_pipelines.attributes import MOMENTS
+
+Mapping = dict[str, Any]
+
+KEYWORD: Final[Mapping] = {"type": "keyword", "ignore_above": 1024}
+LONG: Final[Mapping] = {"type": "long"}
+DOUBLE: Final[Mapping] = {"type": "double"}
+BOOLEAN: Final[Mapping] = {"type": "boolean"}
+DATE: Final[Mapping] = {"type": "date_nanos"}
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """Types that not every Elasticsearch has, or what stands in for them."""
+
+    words: str = "text"
+    """``match_only_text`` needs less disk."""
+    constant: str = "keyword"
+    """``constant_keyword`` lets a search skip whole indices."""
+
+
+DYNAMIC: Final[list[Mapping]] = [
+    {"strings": {"match_mapping_type": "string", "mapping": KEYWORD}},
+    # One type for all numbers: a field whose first value was 0 must not cut later ones to integers.
+    {"integers": {"match_mapping_type": "long", "mapping": DOUBLE}},
+    {"floats": {"match_mapping_type": "double", "mapping": DOUBLE}},
+]
+"""Rules for fields that have no type of their own."""
+
+_KEYWORDS: Final = (
+    semconv.TASK_ID,
+    semconv.TASK_NAME,
+    semconv.ROOT_ID,
+    semconv.PARENT_ID,
+    semconv.ATTEMPT,
+    semconv.DELIVERY,
+    semconv.STATE,
+    semconv.WORKER,
+    semconv.ORIGIN,
+    semconv.GROUP_ID,
+    semconv.CHORD_ID,
+    semconv.CHORD_NAME,
+    semconv.CHAIN_IDS,
+    semconv.CHAIN_NAMES,
+    semconv.FAILURE_KIND,
+    semconv.ACTION,
+    semconv.TENANT,
+    semconv.FINGERPRINT,
+    semconv.FINGERPRINT_COARSE,
+    semconv.CULPRIT,
+    semconv.FAILURE_TITLE,
+    semconv.EVENT,
+    semconv.CUT,
+    semconv.CONTENT_HASH,
+    semconv.POOL,
+    semconv.SCHEDULE,
+    semconv.BROKER,
+    semconv.CAUSE,
+    semconv.EXCEPTION_TYPE,
+    semconv.LOG_RECORD_UID,
+    semconv.MESSAGING_SYSTEM,
+    semconv.MESSAGING_DESTINATION,
+    semconv.MESSAGING_MESSAGE_ID,
+    semconv.LOGGER_NAME,
+    semconv.THREAD_NAME,
+    semconv.CODE_FILE,
+    semconv.CODE_FUNCTION,
+)
+_LONGS: Final = (
+    semconv.RETRIES,
+    semconv.CLOCK,
+    semconv.GROUP_INDEX,
+    semconv.FINGERPRINT_VERSION,
+    semconv.CONCURRENCY,
+    semconv.ACTIVE,
+    semconv.PROCESSED,
+    semconv.SPOOL_WRITTEN,
+    semconv.SPOOL_SHIPPED,
+    semconv.SPOOL_PENDING_BYTES,
+    semconv.PROCESS_PID,
+    semconv.CODE_LINE,
+)
+_DOUBLES: Final = (semconv.QUEUE_TIME, semconv.RUNTIME)
+_BOOLEANS: Final = (semconv.TERMINATED, semconv.EXPIRED, semconv.REDELIVERED)
+_DATES: Final = (*sorted(MOMENTS), semconv.FIRST_SEEN, semconv.LAST_SEEN)
+_WORDS: Final = (semconv.ARGS, semconv.KWARGS, semconv.RETRY_REASON, semconv.EXCEPTION_STACKTRACE)
+
+RESOURCE: Final[Mapping] = {
+    semconv.SERVICE_NAME: KEYWORD,
+    semconv.SERVICE_VERSION: KEYWORD,
+    semconv.SERVICE_INSTANCE_ID: KEYWORD,
+    semconv.DEPLOYMENT_ENVIRONMENT: KEYWORD,
+    semconv.HOST_NAME: KEYWORD,
+    semconv.PROCESS_PID: LONG,
+    "agent.name": KEYWORD,
+}
+"""Resource attributes that every process of ours sends."""
+
+APM: Final[Mapping] = {
+    "processor.event": KEYWORD,
+    "timestamp.us": LONG,
+    "event.outcome": KEYWORD,
+    "event.success_count": LONG,
+    "transaction.id": KEYWORD,
+    "transaction.name": KEYWORD,
+    "transaction.type": KEYWORD,
+    "transaction.result": KEYWORD,
+    "transaction.sampled": BOOLEAN,
+    "transaction.root": BOOLEAN,
+    "transaction.duration.us": LONG,
+    "transaction.representative_count": DOUBLE,
+    "span.type": KEYWORD,
+    "span.duration.us": LONG,
+    "error.id": KEYWORD,
+    "error.grouping_key": KEYWORD,
+    "error.grouping_name": KEYWORD,
+    "error.exception.handled": BOOLEAN,
+}
+"""What Kibana's APM reads, among the attributes of spans and failures."""
+
+
+def attributes(types: Types) -> Mapping:
+    """The attributes of tasks, workers and exceptions."""
+    words: Mapping = {"type": types.words}
+    return {
+        **dict.fromkeys(_KEYWORDS, KEYWORD),
+        **dict.fromkeys(_LONGS, LONG),
+        **dict.fromkeys(_DOUBLES, DOUBLE),
+        **dict.fromkeys(_BOOLEANS, BOOLEAN),
+        **dict.fromkeys(_DATES, DATE),
+        **dict.fromkeys(_WORDS, words),
+        semconv.EXCEPTION_MESSAGE: {**words, "fields": {"keyword": KEYWORD}},
+    }

@@ -1,0 +1,156 @@
+"""Elasticsearch's side of setup: index templates, and the entity indices that exist once."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
+
+from celeryscope_pipelines.elasticsearch import connect, our_errors
+from celeryscope_pipelines.provisioning.changes import Action, Change
+from celeryscope_pipelines.provisioning.fields import Mapping, Types
+from celeryscope_pipelines.provisioning.plan import Plan
+from celeryscope_pipelines.provisioning.templates import (
+    COPIES,
+    DIGEST,
+    ENTITIES,
+    FIELDS_DIGEST,
+    NAMES,
+    REPLICAS,
+    RETENTION,
+    template,
+)
+from celeryscope_pipelines.settings import ElasticsearchSettings
+
+_PREFERRED: Final = Types(words="match_only_text", constant="constant_keyword")
+_EVERYWHERE: Final = Types()
+
+
+def provision_indices(settings: ElasticsearchSettings, plan: Plan, *, dry_run: bool = False) -> Iterator[Change]:
+    """Bring templates and entity indices about and tell of each; with ``dry_run`` tell what would become of it.
+
+    Indices that are there follow a template that changes, too. Raises Unavailable, Unauthorized, WrongVersion or
+    Rejected like every command that talks to Elasticsearch; what was done before stays.
+    """
+    with our_errors(), connect(settings) as client:
+        types = _types(client)
+        followed: set[str] = set()
+        for name in NAMES:
+            before = _stored(client, name)
+            body = template(name, _as_before(plan, before), types)
+            for change in _template(client, name, before, body, dry_run=dry_run):
+                followed.add(change.name)
+                yield change
+        for name in ENTITIES:
+            if name not in followed:
+                yield _index(client, name, dry_run=dry_run)
+
+
+def _types(client: Elasticsearch) -> Types:
+    """The field types to use: a simulated template tells what this Elasticsearch has."""
+    return Types(
+        words=_PREFERRED.words if _has_type(client, _PREFERRED.words) else _EVERYWHERE.words,
+        constant=_PREFERRED.constant if _has_type(client, _PREFERRED.constant) else _EVERYWHERE.constant,
+    )
+
+
+def _has_type(client: Elasticsearch, field_type: str) -> bool:
+    mappings = {"properties": {"field": {"type": field_type}}}
+    try:
+        client.indices.simulate_template(
+            index_patterns=["celeryscope-simulated"], template={"mappings": mappings}, priority=0
+        )
+    except BadRequestError:
+        return False
+    return True
+
+
+def _stored(client: Elasticsearch, name: str) -> Mapping | None:
+    """The ``_meta`` of the template, None when there is no such template."""
+    try:
+        found = client.indices.get_index_template(name=name)["index_templates"]
+    except NotFoundError:
+        return None
+    meta: Mapping = found[0]["index_template"].get("_meta", {})
+    return meta
+
+
+def _as_before(plan: Plan, before: Mapping | None) -> Plan:
+    """The plan, where it says nothing as it was the last time."""
+    known = before or {}
+    return replace(
+        plan,
+        retention=known.get(RETENTION) if plan.retention is None else plan.retention,
+        replicas=known.get(REPLICAS) if plan.replicas is None else plan.replicas,
+    )
+
+
+def _template(
+    client: Elasticsearch, name: str, before: Mapping | None, body: Mapping, *, dry_run: bool
+) -> Iterator[Change]:
+    patterns = ", ".join(body["index_patterns"])
+    meta = body["_meta"]
+    if before is not None and before.get(DIGEST) == meta[DIGEST]:
+        yield Change("template", name, Action.UNCHANGED, patterns)
+        return
+    if not dry_run:
+        # The template comes last: whatever fails on the way, the next run does it all again.
+        yield from _existing(client, before or {}, body)
+        client.indices.put_index_template(name=name, body=body)
+    yield Change("template", name, Action.CREATED if before is None else Action.CHANGED, patterns)
+
+
+def _existing(client: Elasticsearch, before: Mapping, body: Mapping) -> Iterator[Change]:
+    """Let the indices and data streams that the template would have made follow it."""
+    different = {key for key, value in body["_meta"].items() if before.get(key) != value}
+    for pattern in body["index_patterns"]:
+        for name in _resolved(client, pattern):
+            if FIELDS_DIGEST in different:
+                yield _followed(name, "fields", partial(_put_fields, client, name, body))
+            if REPLICAS in different:
+                yield _followed(name, "replicas", partial(_put_copies, client, name, body))
+            if RETENTION in different and "data_stream" in body:
+                yield _followed(name, "retention", partial(_put_retention, client, name, body))
+
+
+def _followed(name: str, what: str, put: Callable[[], object]) -> Change:
+    try:
+        put()
+    except BadRequestError as error:
+        reason = error.body["error"] if isinstance(error.body, dict) else str(error)
+        reason = reason["reason"] if isinstance(reason, dict) else reason
+        return Change("index", name, Action.KEPT, f"its {what} stay until the next index: {reason}")
+    return Change("index", name, Action.CHANGED, f"{what} as in the template")
+
+
+def _put_fields(client: Elasticsearch, name: str, body: Mapping) -> None:
+    client.indices.put_mapping(index=name, body=body["template"]["mappings"])
+
+
+def _put_copies(client: Elasticsearch, name: str, body: Mapping) -> None:
+    settings = body["template"]["settings"]
+    client.indices.put_settings(index=name, settings={key: settings[key] for key in COPIES if key in settings})
+
+
+def _put_retention(client: Elasticsearch, name: str, body: Mapping) -> None:
+    client.indices.put_data_lifecycle(name=name, **body["template"]["lifecycle"])
+
+
+def _resolved(client: Elasticsearch, pattern: str) -> list[str]:
+    found = client.indices.resolve_index(name=pattern, ignore_unavailable=True)
+    return [item["name"] for part in ("indices", "data_streams") for item in found[part]]
+
+
+def _index(client: Elasticsearch, name: str, *, dry_run: bool) -> Change:
+    if client.indices.exists(index=name):
+        return Change("index", name, Action.UNCHANGED)
+    if not dry_run:
+        try:
+            client.indices.create(index=name)
+        except BadRequestError as error:
+            if error.error != "resource_already_exists_exception":
+                raise
+            # Another setup, or the indexer, was quicker.
+            return Change("index", name, Action.UNCHANGED)
+    return Change("index", name, Action.CREATED)
