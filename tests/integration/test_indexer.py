@@ -1,0 +1,306 @@
+"""The real indexer between a real Kafka and a real Elasticsearch."""
+
+import secrets
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elasticsearch import Elasticsearch as Client
+from google.protobuf import json_format
+from kafka import KafkaProducer
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from celeryscope import semconv
+from servers import Elasticsearch, Kafka
+from support import messages
+from support.commands import CELERYSCOPE, IndexerProcess, audit, celeryscope, environment
+from support.waiting import until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
+
+
+@pytest.fixture(scope="module")
+def environ(kafka: Kafka, elasticsearch: Elasticsearch) -> dict[str, str]:
+    found = environment(
+        kafka.bootstrap_servers,
+        elasticsearch.url,
+        CELERYSCOPE_INDEXER_GROUP_ID=f"test-{secrets.token_hex(4)}",
+        CELERYSCOPE_INDEXER_FAILURE_INTERVAL="0.2",
+    )
+    done = celeryscope(found, "setup")
+    assert done.returncode == 0, done.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def indexer(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[IndexerProcess]:
+    with IndexerProcess(environ, tmp_path_factory.mktemp("indexer") / "indexer.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(elasticsearch: Elasticsearch) -> Iterator[Client]:
+    with Client(elasticsearch.url) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def producer(kafka: Kafka) -> Iterator[KafkaProducer]:
+    with KafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as connected:
+        yield connected
+
+
+@pytest.fixture
+def tenant() -> str:
+    return f"t{secrets.token_hex(4)}"
+
+
+def _put(producer: KafkaProducer, topic: str, *values: bytes) -> None:
+    for value in values:
+        producer.send(topic, value).get(timeout=20)
+
+
+def _task(client: Client, tenant: str, task_id: str) -> dict[str, Any] | None:
+    client.indices.refresh(index="celery-tasks-*")
+    hits = client.search(index="celery-tasks-*", query={"ids": {"values": [f"{tenant}/{task_id}:0"]}})["hits"]["hits"]
+    return hits[0]["_source"] if hits else None
+
+
+def _field(document: dict[str, Any], name: str) -> Any:
+    """A field by its dotted name, whether it's nested or not."""
+    if name in document:
+        return document[name]
+    first, _, rest = name.partition(".")
+    while rest:
+        if isinstance(document.get(first), dict):
+            found = _field(document[first], rest)
+            if found is not None:
+                return found
+        more, _, rest = rest.partition(".")
+        first = f"{first}.{more}"
+    return None
+
+
+def _logs(client: Client, tenant: str, **terms: Any) -> list[dict[str, Any]]:
+    index = f"logs-celery.otel-{tenant}"
+    if not client.indices.exists(index=index):
+        return []
+    client.indices.refresh(index=index)
+    filters = [{"term": {name.replace("__", "."): value}} for name, value in terms.items()]
+    found = client.search(index=index, query={"bool": {"filter": filters}}, size=100)["hits"]["hits"]
+    return [hit["_source"] for hit in found]
+
+
+def test_the_last_snapshot_of_an_attempt_wins_in_whatever_order_it_comes(
+    indexer: IndexerProcess, client: Client, producer: KafkaProducer, tenant: str
+) -> None:
+    task_id, start = str(uuid.uuid4()), messages.now_us()
+    names = (semconv.EVENT_TASK_SENT, semconv.EVENT_TASK_STARTED, semconv.EVENT_TASK_SUCCEEDED)
+    events = [messages.event(name, task_id, start + number, SENT_AT=start) for number, name in enumerate(names)]
+    for event in (events[2], events[0], events[1]):
+        _put(producer, semconv.TOPIC_LOGS, messages.request("logs", tenant, event))
+    _put(producer, semconv.TOPIC_LOGS, messages.request("logs", tenant, messages.line("end", marker=task_id)))
+    until(lambda: _logs(client, tenant, marker=task_id), what="all of it")
+    document = _task(client, tenant, task_id)
+    assert document is not None
+    assert _field(document, semconv.STATE) == "SUCCESS"
+    assert _field(document, semconv.TENANT) == tenant
+
+
+def test_json_and_protobuf_become_the_same_document(
+    indexer: IndexerProcess, client: Client, producer: KafkaProducer, tenant: str
+) -> None:
+    as_json = messages.request("logs", tenant, messages.line("from JSON", n=7))
+    as_protobuf = messages.request("logs", tenant, messages.line("from protobuf", n=7))
+    packed = json_format.Parse(as_protobuf, ExportLogsServiceRequest()).SerializeToString()
+    _put(producer, semconv.TOPIC_LOGS, as_json, packed)
+    until(lambda: len(_logs(client, tenant, n=7)) == 2, what="both lines")
+    one, other = _logs(client, tenant, n=7)
+    for document in (one, other):
+        document.pop("@timestamp")
+        document["attributes"].pop("log.record.uid", None)
+        document["body"].pop("text")
+    assert one == other
+
+
+def test_a_failure_is_searchable_by_its_words_and_has_a_cluster(
+    indexer: IndexerProcess, client: Client, producer: KafkaProducer, tenant: str
+) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    for task_id in ids:
+        _put(
+            producer,
+            semconv.TOPIC_LOGS,
+            messages.request("logs", tenant, messages.event(semconv.EVENT_TASK_FAILED, task_id)),
+        )
+    until(lambda: len(_logs(client, tenant, event_name="exception")) == 3, what="three failures")
+    query = {"match_phrase": {"attributes.exception.stacktrace": "in charge"}}
+    assert client.count(index=f"logs-celery.otel-{tenant}", query=query)["count"] == 3
+    (fingerprint,) = {
+        _field(doc["attributes"], semconv.FINGERPRINT) for doc in _logs(client, tenant, event_name="exception")
+    }
+    assert {doc["attributes"]["error.grouping_key"] for doc in _logs(client, tenant, event_name="exception")} == {
+        fingerprint
+    }
+    until(lambda: client.exists(index="celery-failures", id=f"{tenant}/{fingerprint}"), what="the cluster")
+    cluster = client.get(index="celery-failures", id=f"{tenant}/{fingerprint}")["_source"]
+    assert _field(cluster, semconv.CULPRIT) == "shop.gateway in charge"
+    assert _field(cluster, semconv.FIRST_SEEN) <= _field(cluster, semconv.LAST_SEEN)
+
+
+def test_the_same_messages_once_more_change_nothing(
+    environ: dict[str, str], indexer: IndexerProcess, client: Client, producer: KafkaProducer, tenant: str
+) -> None:
+    trace = secrets.token_hex(16)
+    logs = messages.request("logs", tenant, messages.line("once"), messages.event(semconv.EVENT_TASK_FAILED, "t1"))
+    spans = messages.request("spans", tenant, messages.span(trace, secrets.token_hex(8), **{semconv.TASK_ID: "t1"}))
+    for _ in range(2):
+        _put(producer, semconv.TOPIC_LOGS, logs)
+        _put(producer, semconv.TOPIC_TRACES, spans)
+    account = audit(environ, "--tenant", tenant, "--wait", "20")
+    assert account["kafka"] == {"records": 6, "distinct": 3, "repeated": 3}
+    assert account["found"] == {"spans": 1, "logs": 2, "snapshots": 0}
+    assert account["balanced"]
+    assert len(_logs(client, tenant)) == 2
+
+
+def test_what_can_not_be_indexed_becomes_a_dead_letter_and_does_not_stop_the_rest(
+    environ: dict[str, str], indexer: IndexerProcess, client: Client, producer: KafkaProducer, tenant: str
+) -> None:
+    no_clock = messages.event(semconv.EVENT_TASK_STARTED, "t2", CLOCK=None)
+    _put(producer, semconv.TOPIC_LOGS, b"\xff\xfenot OTLP")
+    _put(producer, semconv.TOPIC_LOGS, messages.request("logs", tenant, no_clock, messages.line("neighbour")))
+    account = audit(environ, "--tenant", tenant, "--wait", "20")
+    assert account["balanced"], account
+    assert (account["dead_letters"], account["found"]["logs"]) == (1, 1)
+    listed = celeryscope(environ, "dead-letter", "list", "--json")
+    assert "undecodable" in listed.stdout
+    assert "event_without_clock" in listed.stdout
+
+
+def test_the_audit_names_what_is_missing(
+    environ: dict[str, str], indexer: IndexerProcess, client: Client, producer: KafkaProducer, tenant: str
+) -> None:
+    _put(
+        producer,
+        semconv.TOPIC_LOGS,
+        messages.request("logs", tenant, messages.line("kept"), messages.line("gone", gone=1)),
+    )
+    assert audit(environ, "--tenant", tenant, "--wait", "20")["balanced"]
+    (gone,) = client.search(index=f"logs-celery.otel-{tenant}", query={"term": {"gone": 1}})["hits"]["hits"]
+    client.delete(index=gone["_index"], id=gone["_id"])
+    account = audit(environ, "--tenant", tenant)
+    assert not account["balanced"]
+    assert account["missing"] == {"count": 1, "first": [gone["_id"]]}
+    done = celeryscope(environ, "audit", "--tenant", tenant)
+    assert done.returncode == 1
+    assert gone["_id"] in done.stderr
+
+
+def test_two_indexers_share_the_work_and_lose_nothing_when_one_leaves(
+    environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str, tmp_path: Path
+) -> None:
+    def put(count: int) -> None:
+        for _ in range(count):
+            producer.send(semconv.TOPIC_LOGS, messages.request("logs", tenant, messages.line("x"), messages.line("y")))
+        producer.flush()
+
+    put(100)
+    with IndexerProcess(environ, tmp_path / "second.log") as second:
+        until(lambda: second.metric("celeryscope_indexer_messages_total") > 0 or put(20), what="work for the second")
+        put(100)
+        assert second.stop() == 0
+    put(50)
+    account = audit(environ, "--tenant", tenant, "--wait", "30")
+    assert account["balanced"], account
+    assert account["kafka"]["repeated"] == 0
+
+
+def test_killed_in_mid_load_it_goes_on_where_it_had_committed(
+    environ: dict[str, str], producer: KafkaProducer, tenant: str, tmp_path: Path
+) -> None:
+    environ = environ | {
+        "CELERYSCOPE_INDEXER_GROUP_ID": f"killed-{secrets.token_hex(4)}",
+        "CELERYSCOPE_INDEXER_BATCH_MESSAGES": "5",
+    }
+    for number in range(300):
+        task_id = str(uuid.uuid4())
+        event = messages.event(semconv.EVENT_TASK_FAILED if number % 10 == 0 else semconv.EVENT_TASK_SUCCEEDED, task_id)
+        producer.send(semconv.TOPIC_LOGS, messages.request("logs", tenant, event, messages.line(f"line {number}")))
+    producer.flush()
+    with IndexerProcess(environ, tmp_path / "indexer.log") as victim:
+        for _ in range(3):
+            before = victim.metric("celeryscope_indexer_messages_total")
+            until(lambda before=before: victim.metric("celeryscope_indexer_messages_total") > before, what="some work")
+            victim.kill()
+            victim.start()
+        account = audit(environ, "--tenant", tenant, "--wait", "40")
+    assert account["balanced"], account
+    assert account["kafka"]["distinct"] == 600
+
+
+def test_while_elasticsearch_is_away_it_waits_and_stays_in_its_group(
+    environ: dict[str, str], producer: KafkaProducer, tenant: str, tmp_path: Path
+) -> None:
+    with Elasticsearch(tmp_path / "es") as own:
+        environ = environ | {
+            "CELERYSCOPE_ELASTICSEARCH_URL": own.url,
+            "CELERYSCOPE_INDEXER_GROUP_ID": f"away-{secrets.token_hex(4)}",
+            "CELERYSCOPE_INDEXER_RETRY_MAX_DELAY": "1",
+        }
+        assert celeryscope(environ, "setup").returncode == 0
+        with IndexerProcess(environ, tmp_path / "indexer.log") as indexer:
+            own.kill()
+            for number in range(50):
+                producer.send(semconv.TOPIC_LOGS, messages.request("logs", tenant, messages.line(f"line {number}")))
+            producer.flush()
+            until(lambda: indexer.metric("celeryscope_indexer_retries_total") > 2, what="retries")
+            assert indexer.get("/healthz")[0] == 200
+            own.start()
+            account = audit(environ, "--tenant", tenant, "--wait", "60")
+            assert account["balanced"], account
+            assert indexer.metric("celeryscope_indexer_dead_letters_total") == 0
+
+
+def test_too_many_dead_letters_stop_it_loudly_before_it_commits_them(
+    environ: dict[str, str], producer: KafkaProducer, tenant: str, tmp_path: Path
+) -> None:
+    environ = environ | {
+        "CELERYSCOPE_INDEXER_GROUP_ID": f"poison-{secrets.token_hex(4)}",
+        "CELERYSCOPE_INDEXER_DEAD_LETTER_LIMIT": "20",
+    }
+    poison = [messages.event(semconv.EVENT_TASK_STARTED, "t", CLOCK=None) for _ in range(30)]
+    _put(producer, semconv.TOPIC_LOGS, messages.request("logs", tenant, *poison))
+    log = tmp_path / "indexer.log"
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [CELERYSCOPE, "indexer", "run", "--http-port", "0"],
+            env=environ,
+            stderr=output,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "More than 20 dead letters" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("setting", "exit_code"),
+    [
+        ({"CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, 4),
+        ({"CELERYSCOPE_ELASTICSEARCH_URL": "http://127.0.0.1:1"}, 4),
+        ({"CELERYSCOPE_INDEXER_WORKERZ": "2"}, 2),
+    ],
+)
+def test_it_says_why_it_can_not_start(environ: dict[str, str], setting: dict[str, str], exit_code: int) -> None:
+    started = time.monotonic()
+    done = celeryscope(environ | setting, "indexer", "run", "--http-port", "0")
+    assert done.returncode == exit_code, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("celeryscope: ")
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - started < 30
