@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
+from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError
 
 from celeryscope_pipelines.elasticsearch import connect, our_errors
 from celeryscope_pipelines.provisioning.changes import Action, Change
@@ -25,6 +25,8 @@ from celeryscope_pipelines.settings import ElasticsearchSettings
 
 _PREFERRED: Final = Types(words="match_only_text", constant="constant_keyword")
 _EVERYWHERE: Final = Types()
+_REFUSALS: Final = frozenset({400, 500})
+"""What Elasticsearch answers when an index can't follow its template; 500 where ``subobjects`` differs."""
 
 
 def provision_indices(settings: ElasticsearchSettings, plan: Plan, *, dry_run: bool = False) -> Iterator[Change]:
@@ -117,7 +119,9 @@ def _existing(client: Elasticsearch, before: Mapping, body: Mapping) -> Iterator
 def _followed(name: str, what: str, put: Callable[[], object]) -> Change:
     try:
         put()
-    except BadRequestError as error:
+    except ApiError as error:
+        if error.meta.status not in _REFUSALS:
+            raise
         reason = error.body["error"] if isinstance(error.body, dict) else str(error)
         reason = reason["reason"] if isinstance(reason, dict) else reason
         return Change("index", name, Action.KEPT, f"its {what} stay until the next index: {reason}")

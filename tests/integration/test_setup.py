@@ -1,0 +1,238 @@
+"""``celeryscope setup`` on a Kafka and an Elasticsearch of its own, emptied before each test."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from elasticsearch import Elasticsearch as Client
+from kafka.admin import ConfigResource, KafkaAdminClient
+
+from celeryscope import semconv
+from celeryscope.cli import main
+from servers import Elasticsearch, Kafka
+from servers.process import free_port
+from support.commands import celeryscope, environment
+
+pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
+
+Setup = Callable[..., Result]
+TOPICS = [semconv.TOPIC_TRACES, semconv.TOPIC_LOGS, semconv.TOPIC_DEAD_LETTER]
+ENTITIES = ["celery-failures", "celery-queues", "celery-schedules", "celery-workers"]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kafka, Elasticsearch]]:
+    kafka = Kafka(tmp_path_factory.mktemp("kafka"))
+    elasticsearch = Elasticsearch(tmp_path_factory.mktemp("elasticsearch"))
+    with ThreadPoolExecutor() as pool:
+        for started in [pool.submit(kafka.start), pool.submit(elasticsearch.start)]:
+            started.result()
+    with kafka, elasticsearch:
+        yield kafka, elasticsearch
+
+
+@pytest.fixture(scope="module")
+def admin(servers: tuple[Kafka, Elasticsearch]) -> Iterator[KafkaAdminClient]:
+    with KafkaAdminClient(bootstrap_servers=servers[0].bootstrap_servers) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(servers: tuple[Kafka, Elasticsearch]) -> Iterator[Client]:
+    with Client(servers[1].url) as connected:
+        yield connected
+
+
+@pytest.fixture
+def setup(servers: tuple[Kafka, Elasticsearch], admin: KafkaAdminClient, client: Client) -> Setup:
+    """The command; nothing is set up yet."""
+    if topics := [topic for topic in admin.list_topics() if topic.startswith("celeryscope")]:
+        admin.delete_topics(topics)
+    for name in _templates(client):
+        client.indices.delete_index_template(name=name)
+    for name in _indices(client):
+        client.indices.delete(index=name)
+    kafka, elasticsearch = servers
+    environment = {
+        "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "CELERYSCOPE_ELASTICSEARCH_URL": elasticsearch.url,
+        "COLUMNS": "200",
+    }
+
+    def run(*arguments: str, **more: str) -> Result:
+        return CliRunner().invoke(main, ["setup", *arguments], env={**environment, **more})
+
+    return run
+
+
+def _templates(client: Client) -> list[str]:
+    found = client.indices.get_index_template()["index_templates"]
+    return sorted(item["name"] for item in found if item["name"].startswith("celeryscope-"))
+
+
+def _indices(client: Client) -> list[str]:
+    return sorted(item["name"] for item in client.indices.resolve_index(name="celery-*")["indices"])
+
+
+def _items(result: Result) -> dict[str, tuple[str, str]]:
+    """Name to action and detail, of the JSON output."""
+    assert result.exit_code == 0, result.output
+    return {item["name"]: (item["action"], item["detail"]) for item in json.loads(result.stdout)["items"]}
+
+
+def _config(admin: KafkaAdminClient, topic: str, key: str) -> str:
+    resource = ConfigResource("topic", topic, {key: None})
+    value = admin.describe_configs([resource], config_filter="all")["topic"][topic][key]["value"]
+    assert isinstance(value, str)
+    return value
+
+
+def _partitions(admin: KafkaAdminClient, topic: str) -> int:
+    return len(admin.describe_topics([topic])[0]["partitions"])
+
+
+def _template(client: Client, name: str) -> Mapping[str, Any]:
+    body: Mapping[str, Any] = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
+    return body["template"]
+
+
+def test_the_first_run_creates_everything(setup: Setup, admin: KafkaAdminClient, client: Client) -> None:
+    found = _items(setup("--json"))
+    assert {action for action, _ in found.values()} == {"created"}
+    assert set(TOPICS) <= set(admin.list_topics())
+    assert _templates(client) == ["celeryscope-entities", "celeryscope-logs", "celeryscope-traces"]
+    assert _indices(client) == ENTITIES
+
+
+def test_a_second_run_changes_nothing(setup: Setup) -> None:
+    setup()
+    assert {action for action, _ in _items(setup("--json")).values()} == {"unchanged"}
+
+
+def test_a_dry_run_says_the_same_and_does_nothing(setup: Setup, admin: KafkaAdminClient, client: Client) -> None:
+    would = _items(setup("--dry-run", "--json"))
+    assert not set(TOPICS) & set(admin.list_topics())
+    assert _templates(client) == []
+    assert _indices(client) == []
+    assert would == _items(setup("--json"))
+
+
+def test_the_table_names_each_item_and_counts(setup: Setup) -> None:
+    output = setup().output
+    assert "celeryscope.dead-letter" in output
+    assert "celeryscope-traces" in output
+    assert output.endswith("10 created\n")
+
+
+def test_what_was_deleted_comes_back(setup: Setup, admin: KafkaAdminClient, client: Client) -> None:
+    setup()
+    admin.delete_topics([semconv.TOPIC_LOGS])
+    client.indices.delete(index=semconv.INDEX_WORKERS)
+    found = _items(setup("--json"))
+    assert {name for name, (action, _) in found.items() if action == "created"} == {
+        semconv.TOPIC_LOGS,
+        semconv.INDEX_WORKERS,
+    }
+
+
+def test_one_broker_gets_one_copy_and_six_partitions(setup: Setup, admin: KafkaAdminClient) -> None:
+    found = _items(setup("--json"))
+    assert found[semconv.TOPIC_TRACES] == ("created", "6 partitions, replication 1")
+    assert _config(admin, semconv.TOPIC_TRACES, "min.insync.replicas") == "1"
+
+
+def test_more_copies_than_brokers_are_refused_before_anything_is_created(setup: Setup, admin: KafkaAdminClient) -> None:
+    result = setup("--replication", "3")
+    assert result.exit_code == 2
+    assert "this Kafka has 1" in result.stderr
+    assert not set(TOPICS) & set(admin.list_topics())
+
+
+def test_partitions_become_more_when_asked_and_never_fewer(setup: Setup, admin: KafkaAdminClient) -> None:
+    setup("--partitions", "2")
+    assert _items(setup("--json"))[semconv.TOPIC_LOGS] == ("unchanged", "2 partitions")
+    assert _items(setup("--partitions", "4", "--json"))[semconv.TOPIC_LOGS] == ("changed", "partitions: 2 -> 4")
+    assert _items(setup("--partitions", "3", "--json"))[semconv.TOPIC_LOGS][0] == "kept"
+    assert _partitions(admin, semconv.TOPIC_LOGS) == 4
+
+
+def test_the_topics_retention_changes_when_asked_and_is_left_alone_otherwise(
+    setup: Setup, admin: KafkaAdminClient
+) -> None:
+    setup()
+    admin.alter_configs([ConfigResource("topic", semconv.TOPIC_TRACES, {"retention.ms": "5000000"})])
+    setup()
+    assert _config(admin, semconv.TOPIC_TRACES, "retention.ms") == "5000000"
+    setup("--topic-retention", "2d")
+    assert _config(admin, semconv.TOPIC_TRACES, "retention.ms") == "172800000"
+    assert _config(admin, semconv.TOPIC_DEAD_LETTER, "retention.ms") == str(30 * 86_400_000)
+    setup("--topic-retention", "forever")
+    assert _config(admin, semconv.TOPIC_TRACES, "retention.ms") == "-1"
+
+
+def test_a_dead_letter_topic_made_by_hand_gets_room_for_large_letters(setup: Setup, admin: KafkaAdminClient) -> None:
+    admin.create_topics({semconv.TOPIC_DEAD_LETTER: {}}, wait_for_metadata=True)
+    assert _items(setup("--json"))[semconv.TOPIC_DEAD_LETTER][0] == "changed"
+    assert int(_config(admin, semconv.TOPIC_DEAD_LETTER, "max.message.bytes")) > 8_000_000
+
+
+def test_what_was_asked_for_once_stays_so(setup: Setup, client: Client) -> None:
+    setup("--retention", "30d", "--replicas", "0")
+    assert {action for action, _ in _items(setup("--json")).values()} == {"unchanged"}
+    logs = _template(client, "celeryscope-logs")
+    assert logs["lifecycle"]["data_retention"] == "2592000s"
+    assert logs["settings"]["index"]["number_of_replicas"] == "0"
+    setup("--retention", "forever")
+    assert "data_retention" not in _template(client, "celeryscope-logs")["lifecycle"]
+
+
+def test_indices_that_are_there_follow_the_number_of_replicas(setup: Setup, client: Client) -> None:
+    setup()
+    setup("--replicas", "2")
+    settings = client.indices.get_settings(index=semconv.INDEX_FAILURES)[semconv.INDEX_FAILURES]["settings"]["index"]
+    assert (settings["number_of_replicas"], settings["auto_expand_replicas"]) == ("2", "false")
+
+
+def test_an_index_made_too_early_gets_the_fields_if_it_can_and_is_named_if_not(setup: Setup, client: Client) -> None:
+    fits, differs = "celery-tasks-2026.01.01", "celery-tasks-2026.01.02"
+    client.indices.create(index=fits, mappings={"subobjects": False})
+    client.indices.create(
+        index=differs, mappings={"properties": {"celery": {"properties": {"clock": {"type": "text"}}}}}
+    )
+    found = _items(setup("--json"))
+    assert found[fits][0] == "changed"
+    assert found[differs][0] == "kept"
+    mapping = client.indices.get_mapping(index=fits)[fits]["mappings"]
+    assert mapping["properties"][semconv.CLOCK]["type"] == "long"
+
+
+def test_an_elasticsearch_that_is_away_is_named(setup: Setup) -> None:
+    result = setup(CELERYSCOPE_ELASTICSEARCH_URL=f"http://127.0.0.1:{free_port()}")
+    assert result.exit_code == 4
+    assert result.stderr.startswith("celeryscope: Elasticsearch is unreachable")
+
+
+def test_a_kafka_that_is_away_is_named() -> None:
+    # In a process of its own: kafka-python leaves its sockets open when it reaches no broker.
+    result = celeryscope(environment(f"127.0.0.1:{free_port()}", "http://127.0.0.1:1"), "setup")
+    assert result.returncode == 4
+    assert result.stderr.startswith("celeryscope: Kafka does not answer")
+    assert "Traceback" not in result.stderr
+
+
+def test_waiting_says_for_what_and_goes_on_when_it_is_there(setup: Setup, servers: tuple[Kafka, Elasticsearch]) -> None:
+    port = free_port()
+    away = setup("--wait", "2", CELERYSCOPE_ELASTICSEARCH_URL=f"http://127.0.0.1:{port}")
+    assert away.exit_code == 4
+    assert away.stderr.startswith("waiting: Elasticsearch is unreachable")
+    assert setup("--wait", "2").exit_code == 0
+
+
+@pytest.mark.parametrize("duration", ["30", "0d", "soon", "1.5d"])
+def test_a_duration_that_is_none_is_an_error_of_usage(setup: Setup, duration: str) -> None:
+    result = setup("--retention", duration)
+    assert result.exit_code == 2
+    assert "forever" in result.stderr
