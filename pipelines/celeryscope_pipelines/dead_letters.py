@@ -7,19 +7,19 @@ be put back on its topic as it is; what is known about it stands in the headers 
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import monotonic
 from typing import Any, Final
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from celeryscope import semconv
-from celeryscope.errors import CeleryscopeError, NotFound, Unavailable
+from celeryscope.errors import CeleryscopeError
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.kafka_errors import our_kafka_errors
+from celeryscope_pipelines.topic_reader import read_to_end
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Size of the largest letter; the topic takes as much (`celeryscope setup`). Larger than any message it may hold."""
@@ -138,55 +138,7 @@ def read_dead_letters(kafka: KafkaSettings, since: datetime | None = None) -> It
     A partition's letters come in their order. Raises NotFound when the topic is missing, Unavailable when Kafka is away
     or sends nothing for a while, Unauthorized when it refuses us.
     """
-    with our_kafka_errors(), closing(_consumer(kafka)) as consumer:
-        partitions = [
-            TopicPartition(semconv.TOPIC_DEAD_LETTER, number)
-            for number in consumer.partitions_for_topic(semconv.TOPIC_DEAD_LETTER)
-        ]
-        if not partitions:
-            raise NotFound(f"Kafka has no topic {semconv.TOPIC_DEAD_LETTER}. Run `celeryscope setup`.")
-        ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
-        _begin(consumer, partitions, since)
-        yield from _until(consumer, ends)
-
-
-def _consumer(kafka: KafkaSettings) -> KafkaConsumer:
-    return KafkaConsumer(
-        **kafka.client_options(),
-        client_id="celeryscope-dead-letters",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
-        bootstrap_timeout_ms=_BOOTSTRAP_MS,
-        reconnect_backoff_max_ms=1000,
-        allow_auto_create_topics=False,
-    )
-
-
-def _begin(consumer: KafkaConsumer, partitions: list[TopicPartition], since: datetime | None) -> None:
-    consumer.assign(partitions)
-    if since is None:
-        consumer.seek_to_beginning(*partitions)
-        return
-    milliseconds = int(since.timestamp() * 1000)
-    found = consumer.offsets_for_times(dict.fromkeys(partitions, milliseconds))
-    for partition in partitions:
-        if found[partition] is None:
-            consumer.seek_to_end(partition)
-        else:
-            consumer.seek(partition, found[partition].offset)
-
-
-def _until(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator[StoredLetter]:
-    deadline = monotonic() + _TIMEOUT
-    while any((consumer.position(partition, timeout_ms=1000) or 0) < end for partition, end in ends.items()):
-        batches = consumer.poll(timeout_ms=500)
-        if batches:
-            deadline = monotonic() + _TIMEOUT
-        elif monotonic() > deadline:
-            raise Unavailable("Kafka sends no dead letters though there are some. Try again later.")
-        for partition, messages in batches.items():
-            yield from (_stored(message) for message in messages if message.offset < ends[partition])
+    return (_stored(message) for message in read_to_end(kafka, semconv.TOPIC_DEAD_LETTER, since))
 
 
 def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:

@@ -89,6 +89,7 @@ def show(kafka: KafkaSettings, position: str, as_json: bool) -> None:
         show_json({**_as_dict(letter), "record": _record(letter)})
         return
     table = plain_table("", "")
+    table.show_header = False
     for name, content in _as_dict(letter).items():
         table.add_row(Text(name, "dim"), str(content))
     Terminal().show(table, Text(), verbatim(_pretty(letter)))
@@ -169,11 +170,11 @@ def _as_dict(letter: StoredLetter) -> dict[str, Any]:
 
 
 def _record(letter: StoredLetter) -> Any:
-    """The record as JSON; what is none, as text with escapes."""
+    """The record as JSON; what is none, as text with escapes (a terminal must not obey what somebody sent)."""
     try:
         return orjson.loads(letter.value)
     except orjson.JSONDecodeError:
-        return letter.value.decode(errors="backslashreplace")
+        return repr(letter.value)[2:-1]
 
 
 def _pretty(letter: StoredLetter) -> str:
