@@ -1,6 +1,7 @@
 """Writes to Elasticsearch: one bulk request, a verdict for each item, and only what failed is tried again."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -46,10 +47,11 @@ class BulkWriter:
                 attempt += 1
                 continue
             metrics.elasticsearch_up.set(1)
-            pending, newly_refused = _judge(pending, answers)
-            refused += newly_refused
+            verdicts = _judge(pending, answers)
+            refused += verdicts.refused
+            pending = verdicts.again
             if pending:
-                self._patience.pause(attempt, Unavailable(f"Elasticsearch is overloaded: {len(pending)} items wait."))
+                self._patience.pause(attempt, Unavailable(f"{len(pending)} documents wait: {verdicts.why_again}"))
                 attempt += 1
         return refused
 
@@ -89,21 +91,26 @@ def _coalesced(items: Sequence[Sourced]) -> list[Sourced]:
     return list(latest.values())
 
 
-def _judge(
-    items: Sequence[Sourced], answers: Sequence[dict[str, Any]]
-) -> tuple[list[Sourced], list[tuple[Sourced, str]]]:
-    """(items to try again, items refused for ever with the reason)."""
-    again: list[Sourced] = []
-    refused: list[tuple[Sourced, str]] = []
+@dataclass(slots=True)
+class _Verdicts:
+    again: list[Sourced] = field(default_factory=list)
+    why_again: str = ""
+    refused: list[tuple[Sourced, str]] = field(default_factory=list)
+
+
+def _judge(items: Sequence[Sourced], answers: Sequence[dict[str, Any]]) -> _Verdicts:
+    """What to try again, and what is refused for ever, with the reasons."""
+    verdicts = _Verdicts()
     for item, answer in zip(items, answers, strict=True):
-        status = answer["status"]
+        status, error = answer["status"], answer.get("error") or {}
+        reason = f"{status} {error.get('type')}: {error.get('reason')}"
         if status < 300:
             metrics.documents.labels("written").inc()
         elif status == _CONFLICT:
             metrics.documents.labels("unchanged").inc()
         elif status in RETRYABLE_STATUSES:
-            again.append(item)
+            verdicts.again.append(item)
+            verdicts.why_again = reason
         else:
-            error = answer.get("error") or {}
-            refused.append((item, f"{status} {error.get('type')}: {error.get('reason')}"))
-    return again, refused
+            verdicts.refused.append((item, reason))
+    return verdicts
