@@ -1,6 +1,7 @@
 """A Kafka message as records: OTLP/JSON or OTLP protobuf, as our collector or any other one writes it."""
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -20,22 +21,44 @@ _IDS = ("traceId", "spanId", "parentSpanId")
 
 
 def decode(value: bytes, kind: str) -> list[Record]:
-    """All records of a message of ``kind``. Raises Rejected when the message is no OTLP export request of that kind."""
+    """All records of a message of ``kind``; a message is JSON when it begins with a brace, otherwise protobuf.
+
+    Raises Rejected when it is no OTLP export request of that kind, or any part of it isn't: its other records would
+    come a second time when somebody mends and replays it.
+    """
     request = _json(value) if value[:1] == b"{" else _protobuf(value, kind)
     outer, inner, leaf = KEYS[kind]
-    records: list[Record] = []
-    try:
-        for by_resource in request.get(outer) or ():
-            for by_scope in by_resource.get(inner) or ():
-                origin = Origin(
-                    by_resource.get("resource") or {}, by_scope.get("scope") or {}, by_resource.get("schemaUrl") or ""
-                )
-                records += [
-                    Record(kind, origin, item, plain(item.get("attributes"))) for item in by_scope.get(leaf) or ()
-                ]
-    except (AttributeError, TypeError) as error:
-        raise Rejected("undecodable", f"The message is no OTLP export request: {error}") from error
-    return records
+    if value not in {b"", b"{}"} and outer not in request:
+        raise Rejected("undecodable", f"The message is no OTLP export request with {outer}.")
+    return [
+        Record(kind, origin, item, plain(item.get("attributes")))
+        for by_resource in _objects(request, outer)
+        for by_scope in _objects(by_resource, inner)
+        for origin in (_origin(by_resource, by_scope),)
+        for item in _objects(by_scope, leaf)
+    ]
+
+
+def _origin(by_resource: dict[str, Any], by_scope: dict[str, Any]) -> Origin:
+    schema_url = by_resource.get("schemaUrl")
+    return Origin(
+        _object(by_resource.get("resource") or {}, "resource"),
+        _object(by_scope.get("scope") or {}, "scope"),
+        schema_url if isinstance(schema_url, str) else "",
+    )
+
+
+def _objects(parent: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+    children = parent.get(key) or []
+    if not isinstance(children, list):
+        raise Rejected("undecodable", f"{key} of an OTLP export request is a list.")
+    return (_object(child, key) for child in children)
+
+
+def _object(content: Any, key: str) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise Rejected("undecodable", f"{key} of an OTLP export request holds objects.")
+    return content
 
 
 def _json(value: bytes) -> dict[str, Any]:

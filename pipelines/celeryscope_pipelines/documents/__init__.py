@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterable
 
 from celeryscope import semconv
 from celeryscope_pipelines.documents import entities, failures, logs, spans, tasks
+from celeryscope_pipelines.documents.common import check_tenant
 from celeryscope_pipelines.records import SPAN, Record
 from celeryscope_pipelines.writes import Write
 
 Builder = Callable[[Record], Iterable[Write]]
 
+_SPAN: tuple[Builder, ...] = (spans.span, spans.exceptions)
+_LOG: tuple[Builder, ...] = (logs.line,)
 _ENTITY_ONLY: tuple[Builder, ...] = (tasks.attempt,)
-_FAILURE: tuple[Builder, ...] = (failures.with_fingerprint, logs.exception, tasks.attempt, failures.cluster)
+_FAILURE: tuple[Builder, ...] = (logs.exception, tasks.attempt, failures.cluster)
 
 _BUILDERS: dict[str, tuple[Builder, ...]] = {
     semconv.EVENT_TASK_SENT: _ENTITY_ONLY,
@@ -19,7 +22,7 @@ _BUILDERS: dict[str, tuple[Builder, ...]] = {
     semconv.EVENT_TASK_SUCCEEDED: _ENTITY_ONLY,
     semconv.EVENT_TASK_IGNORED: _ENTITY_ONLY,
     semconv.EVENT_TASK_REVOKED: _ENTITY_ONLY,
-    semconv.EVENT_TASK_RETRIED: (failures.with_fingerprint, logs.line, tasks.attempt),
+    semconv.EVENT_TASK_RETRIED: (logs.line, tasks.attempt),
     semconv.EVENT_TASK_FAILED: _FAILURE,
     semconv.EVENT_TASK_LOST: _FAILURE,
     semconv.EVENT_TASK_UNKNOWN: _FAILURE,
@@ -31,12 +34,19 @@ _BUILDERS: dict[str, tuple[Builder, ...]] = {
     semconv.EVENT_BEAT_DUE: (logs.line, entities.schedule),
     semconv.EVENT_BEAT_SENT: (logs.line, entities.schedule),
 }
+_FINGERPRINTED = frozenset(
+    {semconv.EVENT_TASK_RETRIED} | {event for event, builders in _BUILDERS.items() if builders is _FAILURE}
+)
 
 
 def documents_for(record: Record) -> list[Write]:
     """The documents of a record; the first one stands for the record in the account.
 
-    Raises Rejected when the record lacks what its documents need (ids, clock); it belongs to the dead letters then.
+    Raises Rejected, and nothing else, when the record lacks what its documents need (ids, clock, time, a fitting
+    tenant); it belongs to the dead letters then. What else is wrong with a record is left out of its documents.
     """
-    builders = (spans.span, spans.exceptions) if record.kind == SPAN else _BUILDERS.get(record.event_name, (logs.line,))
+    check_tenant(record.origin.tenant)
+    builders = _SPAN if record.kind == SPAN else _BUILDERS.get(record.event_name, _LOG)
+    if record.kind != SPAN and record.event_name in _FINGERPRINTED:
+        record = failures.fingerprinted(record)
     return [write for build in builders for write in build(record)]

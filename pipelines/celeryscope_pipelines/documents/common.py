@@ -1,23 +1,63 @@
-"""What the documents of the data streams have in common."""
+"""What builders of documents have in common: checks of what a document can't do without, and its first fields."""
 
-from typing import Any
+import re
+from functools import lru_cache
+from typing import Any, Final
 
-from celeryscope_pipelines.attributes import as_document
+from celeryscope import semconv
+from celeryscope.errors import Rejected
+from celeryscope_pipelines.attributes import LONG_MOST, nanos
 from celeryscope_pipelines.records import Record
 
-_DATASET = "celery.otel"
+_DATASET: Final = "celery.otel"
+_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
+_ID_MOST: Final = 512
 
 
-def data_stream(kind: str, tenant: str) -> tuple[str, dict[str, str]]:
-    """The data stream's name and the field that says its parts; ``kind`` is "logs" or "traces"."""
-    return f"{kind}-{_DATASET}-{tenant}", {"type": kind, "dataset": _DATASET, "namespace": tenant}
+@lru_cache(maxsize=1024)
+def check_tenant(tenant: str) -> None:
+    """Raises Rejected for a tenant that can't be part of a data stream's name."""
+    if _TENANT.fullmatch(tenant) is None:
+        raise Rejected("bad_tenant", f"{semconv.TENANT} needs lower-case letters, digits, dots, _ and - only.")
+
+
+def checked_id(text: str) -> str:
+    """The text as a document's id. Raises Rejected when it is longer than Elasticsearch takes."""
+    if len(text) * 4 > _ID_MOST and len(text.encode()) > _ID_MOST:
+        raise Rejected("id_too_long", f"A document's id has at most {_ID_MOST} bytes.")
+    return text
+
+
+def clock_of(record: Record) -> int:
+    """The record's clock, the version of its entity. Raises Rejected when it has none."""
+    clock = record.attributes.get(semconv.CLOCK)
+    if type(clock) is not int or not 0 < clock <= LONG_MOST:
+        raise Rejected("event_without_clock", f"{record.event_name} needs a positive {semconv.CLOCK}.")
+    return clock
+
+
+def name_of(record: Record, key: str) -> str:
+    """The attribute that an entity is named by. Raises Rejected when it is missing."""
+    name = record.attributes.get(key)
+    if not isinstance(name, str) or not name:
+        raise Rejected("event_without_name", f"{record.event_name} needs {key}.")
+    return name
+
+
+def log_time(record: Record) -> int:
+    """Nanoseconds of a log record: when it happened, else when it was observed; 0 when neither is known."""
+    return nanos(record.item.get("timeUnixNano")) or nanos(record.item.get("observedTimeUnixNano"))
+
+
+def trace_fields(record: Record) -> dict[str, str]:
+    """``trace_id`` and ``span_id``, those that the record has."""
+    fields = {"trace_id": record.trace_id, "span_id": record.span_id}
+    return {name: found for name, found in fields.items() if found}
 
 
 def envelope(record: Record, kind: str) -> tuple[str, dict[str, Any]]:
-    """The data stream and the start of a document in it, in the OTel-native shape."""
-    index, stream = data_stream(kind, record.origin.tenant)
-    resource: dict[str, Any] = {"attributes": {**as_document(record.origin.attributes), "agent.name": "celeryscope"}}
-    if record.origin.schema_url:
-        resource["schema_url"] = record.origin.schema_url
-    scope = {key: record.origin.scope[key] for key in ("name", "version") if record.origin.scope.get(key)}
-    return index, {"data_stream": stream, "resource": resource, "scope": scope}
+    """The data stream ("logs" or "traces" of the tenant) and the start of a document in it, in OTel-native shape."""
+    origin = record.origin
+    stream = {"type": kind, "dataset": _DATASET, "namespace": origin.tenant}
+    fields = {"data_stream": stream, "resource": origin.resource_fields, "scope": origin.scope_fields}
+    return f"{kind}-{_DATASET}-{origin.tenant}", fields

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from celeryscope import semconv
-from celeryscope.errors import Rejected
-from celeryscope_pipelines.attributes import as_document, nanos, timestamp
+from celeryscope_pipelines.attributes import as_document, timestamp
+from celeryscope_pipelines.documents.common import checked_id, clock_of, log_time, name_of
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
+
+_FROM_RESOURCE = (semconv.SERVICE_NAME, semconv.HOST_NAME)
 
 
 def worker(record: Record) -> Iterator[Write]:
@@ -25,15 +27,8 @@ def schedule(record: Record) -> Iterator[Write]:
 
 
 def _latest(record: Record, index: str, key: str) -> Iterator[Write]:
-    name, clock = record.attributes.get(key), record.attributes.get(semconv.CLOCK)
-    if not name or not isinstance(clock, int) or clock <= 0:
-        raise Rejected("event_without_clock", f"{record.event_name} needs {key} and {semconv.CLOCK}.")
+    name, clock, tenant = name_of(record, key), clock_of(record), record.origin.tenant
     body = as_document(record.attributes)
-    body |= {
-        "@timestamp": timestamp(nanos(record.item.get("timeUnixNano"))),
-        semconv.TENANT: record.origin.tenant,
-        semconv.EVENT: record.event_name,
-        semconv.HOST_NAME: record.origin.attributes.get(semconv.HOST_NAME),
-        semconv.SERVICE_NAME: record.origin.attributes.get(semconv.SERVICE_NAME),
-    }
-    yield Write(Op.VERSIONED, index, f"{record.origin.tenant}/{name}", body, clock)
+    body |= {field: found for field in _FROM_RESOURCE if (found := record.origin.attributes.get(field)) is not None}
+    body |= {"@timestamp": timestamp(log_time(record)), semconv.TENANT: tenant, semconv.EVENT: record.event_name}
+    yield Write(Op.VERSIONED, index, checked_id(f"{tenant}/{name}"), body, clock)

@@ -1,53 +1,67 @@
 """Failure clusters: the fingerprint of a failure, and the entity of its cluster."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from celeryscope import semconv
-from celeryscope_pipelines.attributes import nanos, timestamp
+from celeryscope_pipelines.attributes import as_document, timestamp
+from celeryscope_pipelines.documents.common import log_time
 from celeryscope_pipelines.fingerprint import VERSION, fingerprint_of
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
 
+_SAMPLE = (
+    semconv.FINGERPRINT,
+    semconv.FINGERPRINT_COARSE,
+    semconv.FINGERPRINT_VERSION,
+    semconv.FAILURE_TITLE,
+    semconv.CULPRIT,
+    semconv.FAILURE_KIND,
+    semconv.EXCEPTION_TYPE,
+    semconv.EXCEPTION_MESSAGE,
+    semconv.EXCEPTION_STACKTRACE,
+    semconv.TASK_NAME,
+    semconv.TASK_ID,
+    semconv.ATTEMPT,
+)
 
-def with_fingerprint(record: Record) -> Iterator[Write]:
-    """Adds the fingerprint's attributes to the record, for the builders behind; writes nothing itself."""
-    known = record.attributes
+
+def fingerprinted(record: Record) -> Record:
+    """The record of a failure, or of a retry, with the attributes of its fingerprint.
+
+    A retry that no exception was the reason for has none: it is no failure.
+    """
+    exception_type, stacktrace = _text(record, semconv.EXCEPTION_TYPE), _text(record, semconv.EXCEPTION_STACKTRACE)
+    if record.event_name == semconv.EVENT_TASK_RETRIED and not exception_type and not stacktrace:
+        return record
     found = fingerprint_of(
-        kind=str(known.get(semconv.FAILURE_KIND) or semconv.KIND_EXCEPTION),
-        task=str(known.get(semconv.TASK_NAME) or ""),
-        exception_type=str(known.get(semconv.EXCEPTION_TYPE) or ""),
-        message=str(known.get(semconv.EXCEPTION_MESSAGE) or ""),
-        stacktrace=str(known.get(semconv.EXCEPTION_STACKTRACE) or ""),
+        kind=_text(record, semconv.FAILURE_KIND) or semconv.KIND_EXCEPTION,
+        task=_text(record, semconv.TASK_NAME),
+        exception_type=exception_type,
+        message=_text(record, semconv.EXCEPTION_MESSAGE),
+        stacktrace=stacktrace,
     )
-    known |= {
+    added = {
         semconv.FINGERPRINT: found.key,
         semconv.FINGERPRINT_COARSE: found.coarse_key,
         semconv.FINGERPRINT_VERSION: VERSION,
         semconv.FAILURE_TITLE: found.title,
         semconv.CULPRIT: found.culprit,
     }
-    return iter(())
+    return replace(record, attributes=record.attributes | added)
 
 
 def cluster(record: Record) -> Iterator[Write]:
-    """The cluster's entity; whoever writes it merges first and last seen with what is there."""
+    """The cluster's entity of a record with a fingerprint; whoever writes it merges it with what is there."""
     known, tenant = record.attributes, record.origin.tenant
-    seen = timestamp(nanos(record.item.get("timeUnixNano")))
-    copied = (
-        semconv.FINGERPRINT,
-        semconv.FINGERPRINT_COARSE,
-        semconv.FINGERPRINT_VERSION,
-        semconv.FAILURE_TITLE,
-        semconv.CULPRIT,
-        semconv.FAILURE_KIND,
-        semconv.EXCEPTION_TYPE,
-        semconv.EXCEPTION_MESSAGE,
-        semconv.EXCEPTION_STACKTRACE,
-        semconv.TASK_NAME,
-        semconv.TASK_ID,
-        semconv.ATTEMPT,
-    )
-    body = {key: known[key] for key in copied if known.get(key) is not None}
+    seen = timestamp(log_time(record))
+    body = as_document({key: known[key] for key in _SAMPLE if key in known})
     body |= {"@timestamp": seen, semconv.FIRST_SEEN: seen, semconv.LAST_SEEN: seen, semconv.TENANT: tenant}
-    body[semconv.SERVICE_NAME] = record.origin.attributes.get(semconv.SERVICE_NAME)
+    if (service := record.origin.attributes.get(semconv.SERVICE_NAME)) is not None:
+        body[semconv.SERVICE_NAME] = service
     yield Write(Op.FAILURE, semconv.INDEX_FAILURES, f"{tenant}/{known[semconv.FINGERPRINT]}", body)
+
+
+def _text(record: Record, key: str) -> str:
+    found = record.attributes.get(key)
+    return "" if found is None else str(found)

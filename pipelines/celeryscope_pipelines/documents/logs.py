@@ -5,61 +5,58 @@ from typing import Any
 
 from celeryscope import semconv
 from celeryscope.errors import Rejected
-from celeryscope_pipelines.attributes import as_document, nanos, timestamp, value
-from celeryscope_pipelines.documents.common import envelope
+from celeryscope_pipelines.attributes import LONG_MOST, as_document, integer, nanos, timestamp, value
+from celeryscope_pipelines.documents.common import checked_id, envelope, log_time, trace_fields
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
+
+_MOST_SEVERE = 24
 
 
 def line(record: Record) -> Iterator[Write]:
     """The record's document under its own event name (none for a line of the application)."""
-    index, body = _document(record)
+    uid, index, body = _document(record)
     if record.event_name:
         body["event_name"] = record.event_name
-    yield Write(Op.CREATE, index, _uid(record), body)
+    yield Write(Op.CREATE, index, uid, body)
 
 
 def exception(record: Record) -> Iterator[Write]:
     """The document of a task's failure, as APM reads errors, grouped by our fingerprint."""
-    index, body = _document(record)
+    uid, index, body = _document(record)
     body["event_name"] = semconv.EVENT_EXCEPTION
     body["attributes"] |= {
         semconv.EVENT: record.event_name,
         "processor.event": "error",
-        "error.id": _uid(record),
-        "error.grouping_key": record.attributes.get(semconv.FINGERPRINT),
-        "error.grouping_name": record.attributes.get(semconv.FAILURE_TITLE),
+        "error.id": uid,
+        "error.grouping_key": record.attributes[semconv.FINGERPRINT],
+        "error.grouping_name": record.attributes[semconv.FAILURE_TITLE],
         "error.exception.handled": False,
-        "timestamp.us": nanos(record.item.get("timeUnixNano")) // 1000,
+        "timestamp.us": log_time(record) // 1000,
         "transaction.sampled": True,
         "transaction.type": "messaging",
     }
-    yield Write(Op.CREATE, index, _uid(record), body)
+    yield Write(Op.CREATE, index, uid, body)
 
 
-def _uid(record: Record) -> str:
-    if not record.identity:
-        raise Rejected("log_without_uid", "A log record needs the attribute log.record.uid.")
-    return record.identity
-
-
-def _document(record: Record) -> tuple[str, dict[str, Any]]:
+def _document(record: Record) -> tuple[str, str, dict[str, Any]]:
+    uid = record.identity
+    if not uid:
+        raise Rejected("log_without_uid", f"A log record needs the attribute {semconv.LOG_RECORD_UID}.")
     item = record.item
     index, body = envelope(record, "logs")
-    observed = nanos(item.get("observedTimeUnixNano"))
+    severity = integer(item.get("severityNumber")) or 0
     body |= {
-        "@timestamp": timestamp(nanos(item.get("timeUnixNano")) or observed),
-        "severity_number": item.get("severityNumber") or 0,
-        "severity_text": item.get("severityText") or "",
+        "@timestamp": timestamp(log_time(record)),
+        "severity_number": severity if 0 < severity <= _MOST_SEVERE else 0,
+        "severity_text": str(item.get("severityText") or ""),
         "body": _body(value(item.get("body"))),
         "attributes": as_document(record.attributes),
     }
-    if observed:
+    if 0 < (observed := nanos(item.get("observedTimeUnixNano"))) <= LONG_MOST:
         body["observed_timestamp"] = timestamp(observed)
-    for field, name in (("trace_id", "traceId"), ("span_id", "spanId")):
-        if item.get(name):
-            body[field] = item[name]
-    return index, body
+    body |= trace_fields(record)
+    return checked_id(uid), index, body
 
 
 def _body(content: Any) -> dict[str, Any]:
