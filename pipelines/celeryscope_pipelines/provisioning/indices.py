@@ -105,7 +105,7 @@ def _template(
 
 def _existing(client: Elasticsearch, before: Mapping, body: Mapping) -> Iterator[Change]:
     """Let the indices and data streams that the template would have made follow it."""
-    different = {key for key, value in body["_meta"].items() if before.get(key) != value}
+    different = {key for key in {*before, *body["_meta"]} if before.get(key) != body["_meta"].get(key)}
     for pattern in body["index_patterns"]:
         for name in _resolved(client, pattern):
             if FIELDS_DIGEST in different:

@@ -60,13 +60,15 @@ def template(name: str, plan: Plan, types: Types) -> Mapping:
     if name != ENTITY:
         body["data_stream"] = {}
         body["template"]["lifecycle"] = {"data_retention": f"{plan.retention}s"} if plan.retention else {}
-    body["_meta"] = {
+    meta = {
         "managed_by": "celeryscope setup",
         DIGEST: _digest(body),
         FIELDS_DIGEST: _digest(body["template"]["mappings"]),
         RETENTION: plan.retention,
         REPLICAS: plan.replicas,
     }
+    # Elasticsearch takes a null here, and then can't make a data stream of the template.
+    body["_meta"] = {key: value for key, value in meta.items() if value is not None}
     return body
 
 
