@@ -82,3 +82,7 @@ def test_copies_follow_the_number_of_nodes_unless_told_otherwise() -> None:
     assert "number_of_replicas" not in settings
     asked = template(ENTITY, Plan(replicas=2), PLAIN)["template"]["settings"]
     assert (asked["auto_expand_replicas"], asked["number_of_replicas"]) == ("false", "2")
+
+
+def test_the_notes_hold_no_null_because_elasticsearch_creates_no_data_stream_then() -> None:
+    assert None not in template(LOGS, Plan(), PLAIN)["_meta"].values()
