@@ -61,6 +61,9 @@ class IndexerSettings(ServiceSettings):
     max_poll_interval: float = Field(
         300.0, ge=10, description="Seconds without a poll after which Kafka gives the partitions to another indexer."
     )
+    session_timeout: float = Field(
+        10.0, ge=1, description="Seconds without a heartbeat after which Kafka takes an indexer for dead."
+    )
     stop_timeout: float = Field(20.0, gt=0, description="Seconds that a graceful stop waits for batches in flight.")
     http_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz.")
     http_port: int = Field(

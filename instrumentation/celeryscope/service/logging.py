@@ -34,6 +34,6 @@ def configure(level: str, log_format: Literal["auto", "json", "console"]) -> Non
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # kafka-python tells every reconnection at INFO and WARNING; our services say themselves what is lost or late.
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    # kafka-python tells every reconnection, with tracebacks; our services say themselves what is lost or late.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)

@@ -6,9 +6,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError
 
-from celeryscope.errors import Unavailable
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.dead_letters import DeadLetters
 from celeryscope_pipelines.elasticsearch import connect
@@ -17,6 +15,7 @@ from celeryscope_pipelines.indexer.clusters import FailureClusters
 from celeryscope_pipelines.indexer.consumer import Consumer
 from celeryscope_pipelines.indexer.patience import Patience
 from celeryscope_pipelines.indexer.pipeline import DeadLetterLimit, Pipeline
+from celeryscope_pipelines.kafka_errors import our_kafka_errors
 from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings
 
 
@@ -53,12 +52,11 @@ def _consumer(settings: IndexerSettings, kafka: KafkaSettings) -> KafkaConsumer:
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "max_poll_interval_ms": int(settings.max_poll_interval * 1000),
+        "session_timeout_ms": int(settings.session_timeout * 1000),
+        "heartbeat_interval_ms": int(settings.session_timeout * 1000 / 4),
+        "bootstrap_timeout_ms": 5000,
         "reconnect_backoff_max_ms": 1000,
+        "allow_auto_create_topics": False,
     }
-    try:
+    with our_kafka_errors():
         return KafkaConsumer(**options, **kafka.client_options())
-    except KafkaError as error:
-        raise Unavailable(
-            f"Kafka is unreachable at {kafka.bootstrap_servers} ({error}). Is it running, and is "
-            "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS right?"
-        ) from error
