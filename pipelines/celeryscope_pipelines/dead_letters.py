@@ -23,7 +23,6 @@ from celeryscope_pipelines.topic_reader import read_to_end
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Size of the largest letter; the topic takes as much (`celeryscope setup`). Larger than any message it may hold."""
-_TIMEOUT: Final = 15.0
 _BOOTSTRAP_MS: Final = 5000
 _MAX_ERROR: Final = 2000
 
@@ -62,8 +61,9 @@ class StoredLetter(DeadLetter):
 class DeadLetters:
     """Puts letters into the topic of dead letters, and back; for any number of threads."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        """Nothing is sent or connected yet."""
+    def __init__(self, kafka: KafkaSettings, timeout: float = 15.0) -> None:
+        """Nothing is sent or connected yet; ``timeout`` in seconds until Kafka must have acknowledged a letter."""
+        self._timeout = timeout
         self._options = kafka.client_options()
         self._lock = threading.Lock()
         self._producer: KafkaProducer | None = None
@@ -99,7 +99,7 @@ class DeadLetters:
         producer = self._connected()
         try:
             with our_kafka_errors():
-                producer.send(topic, value, headers=headers, partition=partition).get(timeout=_TIMEOUT)
+                producer.send(topic, value, headers=headers, partition=partition).get(timeout=self._timeout)
         except CeleryscopeError:
             # After a delivery that failed an idempotent producer's sequence can't be trusted: the next one is new.
             self._forget(producer)
@@ -115,9 +115,9 @@ class DeadLetters:
                     enable_idempotence=True,
                     compression_type="lz4",
                     max_request_size=MAX_BYTES,
-                    max_block_ms=int(_TIMEOUT * 500),
-                    request_timeout_ms=int(_TIMEOUT * 500),
-                    delivery_timeout_ms=int(_TIMEOUT * 1000),
+                    max_block_ms=int(self._timeout * 500),
+                    request_timeout_ms=int(self._timeout * 500),
+                    delivery_timeout_ms=int(self._timeout * 1000),
                     bootstrap_timeout_ms=_BOOTSTRAP_MS,
                     reconnect_backoff_max_ms=1000,
                     allow_auto_create_topics=False,

@@ -130,7 +130,8 @@ def replay(
     if as_json:
         show_json({"replayed": len(letters) - len(unknown), "skipped": unknown})
         return
-    click.echo(f"{len(letters) - len(unknown)} records put back on their topics")
+    replayed = len(letters) - len(unknown)
+    click.echo("1 record put back on its topic" if replayed == 1 else f"{replayed} records put back on their topics")
     if unknown:
         click.echo(f"left where they are, since they name no topic of ours: {', '.join(unknown)}", err=True)
 

@@ -1,0 +1,228 @@
+"""Dead letters in a real Kafka: kept, listed, shown and put back."""
+
+import gc
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from click.testing import CliRunner, Result
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+
+from celeryscope import semconv
+from celeryscope.cli import main
+from celeryscope.errors import NotFound, Unavailable
+from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.dead_letters import DeadLetter, DeadLetters, StoredLetter, read_dead_letters
+from celeryscope_pipelines.provisioning.plan import Plan
+from celeryscope_pipelines.provisioning.topics import provision_topics
+from servers import Kafka
+
+pytestmark = pytest.mark.kafka
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def settings(kafka: Kafka) -> KafkaSettings:
+    connection = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)
+    list(provision_topics(connection, Plan()))
+    return connection
+
+
+@pytest.fixture(scope="module")
+def dead_letters(settings: KafkaSettings) -> Iterator[DeadLetters]:
+    with closing(DeadLetters(settings)) as sender:
+        yield sender
+
+
+@pytest.fixture
+def reason() -> str:
+    """One of this test alone, since all tests share the topic."""
+    return f"test_{uuid4().hex}"
+
+
+@pytest.fixture
+def command(kafka: Kafka) -> Command:
+    """``celeryscope dead-letter``."""
+
+    def run(*arguments: str) -> Result:
+        environment = {"CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "COLUMNS": "220"}
+        return CliRunner().invoke(main, ["dead-letter", *arguments], env=environment)
+
+    return run
+
+
+def letter(reason: str, value: bytes = b'{"resourceLogs": []}', partition: int = 3) -> DeadLetter:
+    return DeadLetter(value, "log", reason, "mapper [größe] is of a different type", semconv.TOPIC_LOGS, partition, 17)
+
+
+def stored(settings: KafkaSettings, reason: str) -> list[StoredLetter]:
+    return [found for found in read_dead_letters(settings) if found.reason == reason]
+
+
+def messages_of(settings: KafkaSettings, topic: str, partition: int) -> list[bytes]:
+    """All messages of a partition."""
+    place = TopicPartition(topic, partition)
+    with closing(KafkaConsumer(**settings.client_options(), auto_offset_reset="earliest")) as consumer:
+        consumer.assign([place])
+        end = consumer.end_offsets([place])[place]
+        values: list[bytes] = []
+        while consumer.position(place) < end:
+            values += [message.value for message in consumer.poll(timeout_ms=1000).get(place, [])]
+        return values
+
+
+def test_a_letter_is_read_as_it_was_sent(settings: KafkaSettings, dead_letters: DeadLetters, reason: str) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    dead_letters.send(letter(reason, b"\x0a\xff\x00 no JSON"))
+    (found,) = stored(settings, reason)
+    assert (found.value, found.kind, found.error) == (
+        b"\x0a\xff\x00 no JSON",
+        "log",
+        "mapper [größe] is of a different type",
+    )
+    assert (found.topic, found.partition, found.offset) == (semconv.TOPIC_LOGS, 3, 17)
+    assert before <= found.time <= datetime.now(UTC)
+
+
+def test_letters_since_a_time_leave_out_older_ones(
+    settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    dead_letters.send(letter(reason, b"old"))
+    (old,) = stored(settings, reason)
+    dead_letters.send(letter(reason, b"new"))
+    since = old.time + timedelta(milliseconds=1)
+    assert [found.value for found in read_dead_letters(settings, since) if found.reason == reason][-1] == b"new"
+    assert list(read_dead_letters(settings, datetime.now(UTC) + timedelta(hours=1))) == []
+
+
+def test_many_threads_share_one_sender(settings: KafkaSettings, dead_letters: DeadLetters, reason: str) -> None:
+    values = [f"letter {number}".encode() for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda value: dead_letters.send(letter(reason, value)), values))
+    assert sorted(found.value for found in stored(settings, reason)) == sorted(values)
+
+
+def test_a_letter_larger_than_other_topics_take_is_kept(
+    settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    large = uuid4().bytes * 500_000
+    dead_letters.send(letter(reason, large))
+    assert [found.value for found in stored(settings, reason)] == [large]
+
+
+def test_an_error_of_any_length_is_cut_not_refused(
+    settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    dead_letters.send(DeadLetter(b"{}", "span", reason, "e" * 100_000, semconv.TOPIC_TRACES, 0, 1))
+    (found,) = stored(settings, reason)
+    assert found.error == "e" * len(found.error)
+    assert 500 < len(found.error) < 10_000
+
+
+# kafka-python leaves its sockets open when it reaches no broker.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+def test_without_kafka_a_letter_is_not_taken_and_with_it_the_next_one_is(tmp_path: Path) -> None:
+    with Kafka(tmp_path / "kafka") as own:
+        settings = KafkaSettings(bootstrap_servers=own.bootstrap_servers)
+        with pytest.raises(NotFound, match="celeryscope setup"):
+            list(read_dead_letters(settings))
+        list(provision_topics(settings, Plan()))
+        with closing(DeadLetters(settings, timeout=2)) as sender:
+            sender.send(letter("before"))
+            own.kill()
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    sender.send(letter("while away"))
+            own.start()
+            sender.send(letter("after"))
+        reasons = [found.reason for found in read_dead_letters(settings)]
+        assert (reasons[0], reasons[-1]) == ("before", "after")
+    gc.collect()
+
+
+def test_the_list_has_position_reason_and_source(command: Command, dead_letters: DeadLetters, reason: str) -> None:
+    dead_letters.send(letter(reason))
+    shown = command("list", "--reason", reason)
+    assert shown.exit_code == 0
+    assert f"{semconv.TOPIC_LOGS} 3:17" in shown.stdout
+    assert "mapper [größe]" in shown.stdout
+    assert shown.stdout.endswith("1 of 1 dead letters\n")
+    (item,) = json.loads(command("list", "--reason", reason, "--json").stdout)["letters"]
+    assert item["position"] in shown.stdout
+
+
+def test_the_list_is_cut_at_its_limit_and_says_so(command: Command, dead_letters: DeadLetters, reason: str) -> None:
+    for _ in range(3):
+        dead_letters.send(letter(reason))
+    listed = json.loads(command("list", "--reason", reason, "--limit", "2", "--json").stdout)
+    assert (listed["total"], len(listed["letters"])) == (3, 2)
+
+
+def test_a_letter_is_shown_with_its_record(
+    command: Command, settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    dead_letters.send(letter(reason, b'{"resourceLogs":[{"scopeLogs":[]}]}'))
+    position = stored(settings, reason)[0].position
+    assert '  "resourceLogs": [' in command("show", position).stdout
+    assert json.loads(command("show", position, "--json").stdout)["record"] == {"resourceLogs": [{"scopeLogs": []}]}
+
+
+def test_bytes_that_are_no_json_are_shown_without_control_characters(
+    command: Command, settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    dead_letters.send(letter(reason, b"\x1b[2J\xff boo"))
+    assert r"\x1b[2J\xff boo" in command("show", stored(settings, reason)[0].position).stdout
+
+
+def test_a_replay_puts_the_same_bytes_into_the_partition_they_came_from(
+    command: Command, settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    value = f'{{"resourceLogs": [], "for": "{reason}"}}'.encode()
+    dead_letters.send(letter(reason, value, partition=2))
+    assert command("replay", "--reason", reason).stdout == "1 record put back on its topic\n"
+    assert messages_of(settings, semconv.TOPIC_LOGS, 2).count(value) == 1
+    command("replay", stored(settings, reason)[0].position)
+    assert messages_of(settings, semconv.TOPIC_LOGS, 2).count(value) == 2
+
+
+def test_a_letter_from_a_partition_that_is_gone_goes_to_another(
+    command: Command, settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    value = f'{{"resourceLogs": [], "for": "{reason}"}}'.encode()
+    dead_letters.send(letter(reason, value, partition=4711))
+    assert json.loads(command("replay", "--reason", reason, "--json").stdout) == {"replayed": 1, "skipped": []}
+    with closing(KafkaAdminClient(**settings.client_options())) as admin:
+        partitions = len(admin.describe_topics([semconv.TOPIC_LOGS])[0]["partitions"])
+    assert sum(messages_of(settings, semconv.TOPIC_LOGS, number).count(value) for number in range(partitions)) == 1
+
+
+def test_a_letter_that_names_no_topic_of_ours_stays_and_is_named(
+    command: Command, settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    dead_letters.send(DeadLetter(b"{}", "log", reason, "", "another.topic", 0, 0))
+    result = command("replay", "--reason", reason)
+    assert result.stdout == "0 records put back on their topics\n"
+    assert stored(settings, reason)[0].position in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list", "--reason", "none"], ["show", "0:999999999"], ["replay", "--reason", "none"]]
+)
+def test_nothing_found_is_exit_code_3(command: Command, settings: KafkaSettings, arguments: list[str]) -> None:
+    result = command(*arguments)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "dead letter" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["replay"], ["replay", "--all", "--reason", "x"], ["show", "17"], ["replay", "0:1", "all"]]
+)
+def test_letters_that_are_not_named_properly_are_an_error_of_usage(command: Command, arguments: list[str]) -> None:
+    assert command(*arguments).exit_code == 2

@@ -1,0 +1,167 @@
+"""The documents that real records become, in indices of the real templates, asked as the views and Kibana ask."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from elasticsearch import Elasticsearch as Client
+from elasticsearch.helpers import bulk
+
+from celeryscope import semconv
+from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.decode import decode
+from celeryscope_pipelines.documents import documents_for
+from celeryscope_pipelines.provisioning import provision
+from celeryscope_pipelines.settings import ElasticsearchSettings
+from celeryscope_pipelines.views import queries
+from celeryscope_pipelines.views.queries import FailureSelection, LogSelection
+from celeryscope_pipelines.writes import Op, Write
+from servers import Elasticsearch, Kafka
+from support import messages
+
+pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
+
+TASK = str(uuid4())
+TRACE, SPAN = uuid4().hex, uuid4().hex[:16]
+
+
+class Store:
+    """Indices of one tenant, with the product's templates."""
+
+    def __init__(self, client: Client, tenant: str) -> None:
+        self.client = client
+        self.tenant = tenant
+        self.logs = queries.logs_index(tenant)
+        self.traces = queries.traces_index(tenant)
+
+    def write(self, kind: str, *payloads: bytes) -> None:
+        """Index what the records become; raises when Elasticsearch refuses one."""
+        request = messages.request("spans" if kind == "span" else "logs", self.tenant, *payloads)
+        writes = [write for record in decode(request, kind) for write in documents_for(record)]
+        _, refused = bulk(self.client, [_action(write) for write in writes], refresh=True, raise_on_error=False)
+        assert not refused, refused
+
+    def line(self, **attributes: Any) -> None:
+        self.write("log", messages.line("a line", **attributes))
+
+    def count(self, index: str, query: queries.Query) -> int:
+        return int(self.client.count(index=index, query=query)["count"])
+
+    def words(self, index: str, field: str, text: str) -> int:
+        return self.count(index, {"match": {field: {"query": text, "operator": "and"}}})
+
+
+def _action(write: Write) -> dict[str, Any]:
+    action: dict[str, Any] = {"_op_type": "create", "_index": write.index, "_id": write.id, "_source": write.body}
+    if write.op is Op.VERSIONED:
+        action |= {"_op_type": "index", "version": write.version, "version_type": "external"}
+    return action
+
+
+@pytest.fixture(scope="module")
+def client(kafka: Kafka, elasticsearch: Elasticsearch) -> Any:
+    provision(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), ElasticsearchSettings(url=elasticsearch.url))
+    with Client(elasticsearch.url) as connected:
+        yield connected
+
+
+@pytest.fixture
+def store(client: Client) -> Store:
+    return Store(client, f"templates-{uuid4().hex[:8]}")
+
+
+@pytest.fixture(scope="module")
+def shop(client: Client) -> Store:
+    """A failed task with its span and a line, and a worker."""
+    store = Store(client, f"templates-{uuid4().hex[:8]}")
+    store.write("log", messages.event(semconv.EVENT_TASK_SENT, TASK))
+    store.write("log", messages.event(semconv.EVENT_TASK_FAILED, TASK, QUEUE_TIME=0.0, RUNTIME=1.5, ARGS="(4711,)"))
+    store.write("log", messages.line("charging card 4711", **{semconv.TASK_ID: TASK}))
+    store.write("span", messages.span(TRACE, SPAN, **{semconv.TASK_ID: TASK, semconv.TASK_NAME: "shop.pay"}))
+    return store
+
+
+def test_a_task_is_the_same_question_in_every_index(shop: Store) -> None:
+    entities = queries.of_tenant(shop.tenant, queries.term(semconv.TASK_ID, TASK))
+    assert shop.count(queries.TASKS, entities) == 1
+    assert shop.count(shop.logs, queries.term(semconv.TASK_ID, TASK)) == 2
+    assert shop.count(shop.traces, queries.term(semconv.TASK_ID, TASK)) == 1
+
+
+def test_the_views_find_failures_and_lines(shop: Store) -> None:
+    assert shop.count(shop.logs, queries.failure_query(FailureSelection(task="shop.*"))) == 1
+    assert shop.count(shop.logs, queries.log_query(LogSelection(task_id=TASK, severity=9))) == 2
+    found = shop.client.search(index=shop.logs, size=0, aggs=queries.cluster_aggregations(10, "latest"))
+    assert len(found["aggregations"]["clusters"]["buckets"]) == 1
+
+
+def test_a_failure_is_found_by_words_of_its_message_and_of_its_stack(shop: Store) -> None:
+    assert shop.words(shop.logs, semconv.EXCEPTION_MESSAGE, "ANSWER after") == 1
+    assert shop.words(shop.logs, semconv.EXCEPTION_STACKTRACE, "gateway.charge order") == 1
+    assert shop.words(shop.logs, "error.stack_trace", "gateway.charge") == 1
+    assert shop.words(queries.TASKS, semconv.ARGS, "4711") >= 1
+    assert shop.words("celery-failures", semconv.EXCEPTION_STACKTRACE, "gateway.charge") >= 1
+    assert shop.count(shop.logs, {"query_string": {"query": "answer"}}) == 1
+
+
+@pytest.mark.parametrize(
+    ("stream", "field", "value"),
+    [
+        ("logs", "message", "charging"),
+        ("logs", "log.level", "ERROR"),
+        ("logs", "processor.event", "error"),
+        ("logs", "error.exception.handled", False),
+        ("traces", "trace.id", TRACE),
+        ("traces", "span.id", SPAN),
+        ("traces", "span.name", "run/shop.pay"),
+        ("traces", "transaction.duration.us", 20_000),
+        ("traces", "service.name", "shop"),
+        ("traces", "agent.name", "celeryscope"),
+    ],
+)
+def test_kibana_finds_its_own_names(shop: Store, stream: str, field: str, value: Any) -> None:
+    assert shop.count(getattr(shop, stream), {"match": {field: value}}) == 1
+
+
+def test_times_can_be_sorted_to_the_nanosecond_and_durations_summed(shop: Store) -> None:
+    fields = shop.client.field_caps(index=[shop.logs, "celery-tasks-*"], fields=["celery.*", "@timestamp"])["fields"]
+    assert set(fields[semconv.SENT_AT]) == {"date_nanos"}
+    assert set(fields["@timestamp"]) == {"date_nanos"}
+    assert set(fields[semconv.CLOCK]) == {"long"}
+    assert set(fields[semconv.RUNTIME]) == set(fields[semconv.QUEUE_TIME]) == {"double"}
+
+
+def test_senders_that_contradict_each_other_are_all_kept(store: Store) -> None:
+    values: list[Any] = [17, "seventeen", True, 1.5, {"number": 17}, [{"number": "x"}], ["a", "b"]]
+    for value in values:
+        store.line(order=value)
+    assert store.count(store.logs, {"match_all": {}}) == len(values)
+    assert store.count(store.logs, {"range": {"order": {"gt": 1, "lt": 2}}}) == 1
+
+
+def test_our_own_fields_with_a_wrong_type_do_not_cost_the_document(store: Store) -> None:
+    store.line(**{semconv.RETRIES: "many", semconv.RUNTIME: "long", semconv.SENT_AT: "yesterday"})
+    assert store.count(store.logs, {"match_all": {}}) == 1
+
+
+def test_more_fields_than_an_index_may_have_do_not_cost_the_document(store: Store) -> None:
+    store.line(**{f"field_{number}": number for number in range(3000)})
+    assert store.count(store.logs, {"match_all": {}}) == 1
+
+
+def test_values_of_any_length_and_depth_are_kept(store: Store) -> None:
+    deep: Any = "end"
+    for _ in range(30):
+        deep = {"deeper": deep}
+    store.line(long="x" * 50_000, deep=deep)
+    assert store.count(store.logs, {"match_all": {}}) == 1
+
+
+def test_a_later_snapshot_replaces_an_attempt_and_an_earlier_one_does_not(store: Store) -> None:
+    task = str(uuid4())
+    store.write("log", messages.event(semconv.EVENT_TASK_SUCCEEDED, task, clock=20))
+    with pytest.raises(AssertionError, match="is higher or equal to the one provided"):
+        store.write("log", messages.event(semconv.EVENT_TASK_STARTED, task, clock=10))
+    by_state = queries.of_tenant(store.tenant, queries.term(semconv.STATE, semconv.STATE_SUCCESS))
+    store.client.indices.refresh(index=queries.TASKS)
+    assert store.count(queries.TASKS, by_state) == 1
