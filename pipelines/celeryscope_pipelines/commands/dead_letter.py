@@ -117,7 +117,7 @@ def replay(
     \b
     Examples:
       celeryscope dead-letter replay 0:17 0:18
-      celeryscope dead-letter replay --reason elasticsearch_400 --since 1h
+      celeryscope dead-letter replay --reason refused_by_elasticsearch --since 1h
     """
     if bool(positions) + everything + bool(reason) != 1:
         raise click.UsageError("Say which letters: their positions, --reason NAME, or --all.")

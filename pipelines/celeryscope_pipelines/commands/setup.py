@@ -39,7 +39,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
 )
 @click.option("--topic-retention", callback=_seconds, metavar="TIME", help="Kafka keeps traces and logs this long.")
 @click.option(
-    "--replicas", type=click.IntRange(0, 10), help="Further copies of new indices.  [1 if there are two nodes]"
+    "--replicas", type=click.IntRange(0, 10), help="Further copies of each index.  [1 if there are two nodes]"
 )
 @click.option(
     "--retention", callback=_seconds, metavar="TIME", help="Elasticsearch keeps spans and logs this long.  [for ever]"
