@@ -59,10 +59,10 @@ def run(console: Console, tasks: int, seed: int) -> None:
     except CeleryscopeError:
         console.print(f"[red]The demo failed.[/] All logs are in {folder}")
         raise
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
     finally:
         stack.stop()
+    # Only now: a process is found by the files in its folder.
+    shutil.rmtree(folder, ignore_errors=True)
     _say_how_to_go_on(console)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from celeryscope import semconv
 from celeryscope.errors import CeleryscopeError, Unavailable
 from demo.documents import documents
 from demo.outcome import Attempt, differences
@@ -52,7 +53,8 @@ class Stack:
         ports = ports or Ports()
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.tenant = "shop"
+        # The one that the terminal views look at when nothing is said.
+        self.tenant = semconv.DEFAULT_TENANT
         self.kafka = Kafka(self.folder / "kafka", ports.kafka, detached=detached)
         self.elasticsearch = Elasticsearch(self.folder / "elasticsearch", ports.elasticsearch, detached=detached)
         self.redis = Redis(self.folder / "redis", ports.redis, detached=detached)
