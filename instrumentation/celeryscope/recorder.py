@@ -162,7 +162,7 @@ class Recorder:
         if self._unspooled:
             dropped["no_spool"] = self._unspooled
         counts = {semconv.SPOOL_DROPPED_PREFIX + reason: count for reason, count in dropped.items()}
-        return {semconv.SPOOL_SHIPPED: shipped, semconv.SPOOL_PENDING_BYTES: shipper.spool_bytes(), **counts}
+        return {semconv.SPOOL_SHIPPED: shipped, semconv.SPOOL_PENDING_BYTES: shipper.pending_bytes(), **counts}
 
     def close(self) -> None:
         """Ship what is left for at most ``flush_timeout`` seconds; the rest stays in the spool for the next shipper."""

@@ -5,7 +5,6 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from celeryscope import otlp, semconv
 from celeryscope.errors import CeleryscopeError, Rejected, Unauthorized, Unavailable
@@ -148,9 +147,9 @@ class Shipper:
             reader.finish(self._settings.spool_dir)
             self._adopted.remove(reader)
 
-    def spool_bytes(self) -> int:
-        """Size of the own family's folder."""
-        return _bytes(self._own.family.path) if self._own else 0
+    def pending_bytes(self) -> int:
+        """Bytes of the own family's segments that are not shipped yet."""
+        return self._own.pending_bytes() if self._own else 0
 
 
 def _halves(groups: Groups) -> Iterator[Groups]:
@@ -161,10 +160,3 @@ def _halves(groups: Groups) -> Iterator[Groups]:
         for key, payload in part:
             half.setdefault(key, []).append(payload)
         yield half
-
-
-def _bytes(folder: Path) -> int:
-    try:
-        return sum(entry.stat().st_size for entry in folder.iterdir())
-    except FileNotFoundError:
-        return 0

@@ -110,6 +110,21 @@ class FamilyReader:
             dropped += self._drop(item)
         return dropped
 
+    def pending_bytes(self) -> int:
+        """Bytes behind the positions; may be called from another thread, and is then a moment old."""
+        positions = {name: reader.position for name, reader in list(self._readers.items())}
+        done = set(self._done)
+        pending = 0
+        for process, found in segments(self.family.path).items():
+            if process not in done:
+                at = positions.get(process, Position())
+                pending += sum(
+                    _size(item.path) - at.offset * (item.number == at.segment)
+                    for item in found
+                    if item.number >= at.segment
+                )
+        return pending
+
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to ship and nobody is left to write."""

@@ -118,6 +118,18 @@ def test_segments_are_deleted_once_acknowledged_but_not_the_one_being_written(fa
     assert _read_all(reader) == [b"last"]
 
 
+def test_what_is_pending_shrinks_to_nothing_as_it_is_shipped(family: Family) -> None:
+    writer = _writer(family, segment_max_bytes=500)
+    reader = FamilyReader(family, own=True)
+    for _ in range(21):
+        writer.log(b"x" * 100, SCOPE)
+    assert reader.pending_bytes() > 2000
+    _read_all(reader)
+    assert reader.pending_bytes() == 0
+    writer.log(b"x" * 100, SCOPE)
+    assert reader.pending_bytes() == frame.FRAME_BYTES + 100
+
+
 def test_spans_and_logs_keep_their_scope_across_segments(family: Family) -> None:
     writer = _writer(family, segment_max_bytes=100)
     for number in range(6):
