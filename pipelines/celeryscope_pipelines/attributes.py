@@ -54,7 +54,8 @@ def _plain(attributes: Any, depth: int) -> dict[str, Any]:
     found = {}
     for item in attributes if isinstance(attributes, list) else ():
         if isinstance(item, dict) and isinstance(key := item.get("key"), str) and key:
-            found[key] = _value(item.get("value"), depth)
+            # Elasticsearch refuses NUL in the names of a structured body.
+            found[key.replace("\0", "_")] = _value(item.get("value"), depth)
     return found
 
 

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from celeryscope import semconv
 from celeryscope.errors import Rejected
-from celeryscope_pipelines.attributes import LONG_MOST, nanos
+from celeryscope_pipelines.attributes import LONG_MOST, as_document, nanos
 from celeryscope_pipelines.records import Record
 
 _DATASET: Final = "celery.otel"
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 _ID_MOST: Final = 512
+_ALIASES: Final = frozenset({"trace.id", "span.id", "error.stack_trace"})
 
 
 @lru_cache(maxsize=1024)
@@ -47,6 +48,18 @@ def name_of(record: Record, key: str) -> str:
 def log_time(record: Record) -> int:
     """Nanoseconds of a log record: when it happened, else when it was observed; 0 when neither is known."""
     return nanos(record.item.get("timeUnixNano")) or nanos(record.item.get("observedTimeUnixNano"))
+
+
+def entity_fields(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes as an entity's fields, which stand at the top of its document.
+
+    Names that are Elasticsearch's own there (``_id``) lose their underscore; those of the templates' aliases, which
+    can't be written to, are left out.
+    """
+    fields = as_document(attributes)
+    if any(name[0] == "_" or name in _ALIASES for name in fields):
+        return {name.lstrip("_") or "unnamed": found for name, found in fields.items() if name not in _ALIASES}
+    return fields
 
 
 def trace_fields(record: Record) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from celeryscope import semconv
-from celeryscope_pipelines.attributes import as_document, timestamp
-from celeryscope_pipelines.documents.common import checked_id, clock_of, log_time, name_of
+from celeryscope_pipelines.attributes import timestamp
+from celeryscope_pipelines.documents.common import checked_id, clock_of, entity_fields, log_time, name_of
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
 
@@ -28,7 +28,7 @@ def schedule(record: Record) -> Iterator[Write]:
 
 def _latest(record: Record, index: str, key: str) -> Iterator[Write]:
     name, clock, tenant = name_of(record, key), clock_of(record), record.origin.tenant
-    body = as_document(record.attributes)
+    body = entity_fields(record.attributes)
     body |= {field: found for field in _FROM_RESOURCE if (found := record.origin.attributes.get(field)) is not None}
     body |= {"@timestamp": timestamp(log_time(record)), semconv.TENANT: tenant, semconv.EVENT: record.event_name}
     yield Write(Op.VERSIONED, index, checked_id(f"{tenant}/{name}"), body, clock)

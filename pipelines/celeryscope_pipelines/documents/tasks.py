@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from celeryscope import semconv
-from celeryscope_pipelines.attributes import as_document, is_moment, moment, timestamp
-from celeryscope_pipelines.documents.common import checked_id, clock_of, log_time, name_of, trace_fields
+from celeryscope_pipelines.attributes import is_moment, moment, timestamp
+from celeryscope_pipelines.documents.common import checked_id, clock_of, entity_fields, log_time, name_of, trace_fields
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
 
@@ -22,7 +22,7 @@ def attempt(record: Record) -> Iterator[Write]:
     """The attempt's document, with the event's clock as its version, in the index of the day it was sent."""
     tenant, identity, clock = record.origin.tenant, name_of(record, semconv.ATTEMPT), clock_of(record)
     begun = _begun(record)
-    body = as_document(record.attributes)
+    body = entity_fields(record.attributes)
     for name in _NOT_HERE:
         body.pop(name, None)
     resource = record.origin.attributes

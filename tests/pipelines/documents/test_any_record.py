@@ -141,7 +141,7 @@ def test_elasticsearch_takes_every_document_of_junk(client: Client) -> None:
     tenant = f"junk-{uuid4().hex[:8]}"
     seen: list[Write] = []
 
-    @settings(deadline=None, max_examples=500, database=None, derandomize=True)
+    @settings(deadline=None, max_examples=300, database=None, derandomize=True)
     @given(RECORDS)
     def collect(record: Any) -> None:
         kind, item, _, scope, url = record
@@ -149,10 +149,61 @@ def test_elasticsearch_takes_every_document_of_junk(client: Client) -> None:
         seen.extend(write for write in writes_of(kind, item, resource, scope, url))
 
     collect()
-    actions = []
-    for number, write in enumerate(seen):
-        op = "create" if write.op is Op.CREATE else "index"
-        actions.append({"_op_type": op, "_index": write.index, "_id": f"{tenant}/{number}", "_source": write.body})
-    assert len(actions) > 100
+    assert len(seen) > 100
+    index(client, tenant, seen)
+
+
+NASTY = [
+    "a",
+    "a.b",
+    ".a",
+    "a.",
+    "a..b",
+    ".",
+    " ",
+    "a. .b",
+    "_id",
+    "_source",
+    "trace.id",
+    "span.id",
+    "error.stack_trace",
+]
+NASTY += ["\0", "@timestamp", "celery", "celery.task_id.x", "exception", "*", "a*b", "é" * 600, ".".join("x" * 60)]
+
+
+@pytest.mark.kafka
+@pytest.mark.elasticsearch
+@pytest.mark.parametrize("event", ["", semconv.EVENT_TASK_FAILED, semconv.EVENT_WORKER_ONLINE])
+def test_elasticsearch_takes_names_and_types_that_contradict_each_other(client: Client, event: str) -> None:
+    tenant = f"junk-{uuid4().hex[:8]}"
+    resource = {"attributes": [{"key": semconv.TENANT, "value": {"stringValue": tenant}}]}
+    text: dict[str, Any] = {"stringValue": "x"}
+    pairs = {"kvlistValue": {"values": [{"key": key, "value": text} for key in NASTY]}}
+    values = [text, {"intValue": "7"}, {"boolValue": True}, {"doubleValue": 0.5}, pairs]
+    values.append({"arrayValue": {"values": list(values)}})
+    keys = [*NASTY, *sorted(str(name) for key, name in vars(semconv).items() if key.isupper() and "." in str(name))]
+    keys = [key for key in keys if key not in {pair["key"] for pair in GOOD}]
+    seen: list[Write] = []
+    for value in values:
+        for key in keys if value in values[:2] else NASTY:
+            attributes = [{"key": key, "value": value}, *GOOD]
+            item = {"timeUnixNano": "1795219623981227350", "eventName": event, "body": value, "attributes": attributes}
+            seen += writes_of(LOG, item, resource, {"attributes": attributes}, "")
+    assert len(seen) >= len(values) * len(NASTY)
+    index(client, tenant, seen)
+
+
+def index(client: Client, tenant: str, writes: list[Write]) -> None:
+    """Index all of them, each under an id of its own; fails when Elasticsearch refuses one."""
+    actions = [
+        {
+            "_op_type": "create" if write.op is Op.CREATE else "index",
+            "_index": write.index,
+            "_id": f"{tenant}/{number}",
+            "_source": write.body,
+        }
+        for number, write in enumerate(writes)
+    ]
     _, refused = bulk(client, actions, raise_on_error=False)
-    assert not refused, refused[:3]
+    reasons = {str(item)[:600] for answer in refused for item in answer.values()}
+    assert not reasons, sorted(reasons)[:5]
