@@ -165,3 +165,23 @@ def test_a_later_snapshot_replaces_an_attempt_and_an_earlier_one_does_not(store:
     by_state = queries.of_tenant(store.tenant, queries.term(semconv.STATE, semconv.STATE_SUCCESS))
     store.client.indices.refresh(index=queries.TASKS)
     assert store.count(queries.TASKS, by_state) == 1
+
+
+def test_a_name_may_be_a_value_and_the_start_of_longer_names_in_any_index(store: Store) -> None:
+    task = str(uuid4())
+    names = {"celery.retry": "soon", semconv.RETRY_REASON: "gateway away"}
+    index = f"{semconv.INDEX_TASKS}-2001.01.01"
+    store.client.index(index=index, id=task, document={"@timestamp": "2001-01-01T00:00:00Z", **names}, refresh=True)
+    store.line(**names)
+    assert store.words(index, semconv.RETRY_REASON, "gateway") == 1
+    assert store.words(store.logs, semconv.RETRY_REASON, "gateway") == 1
+
+
+def test_an_attribute_goes_before_the_resource_attribute_of_the_same_name(store: Store) -> None:
+    store.line(**{semconv.SERVICE_NAME: "mine"})
+    assert store.count(store.logs, queries.term(semconv.SERVICE_NAME, "mine")) == 1
+
+
+def test_an_array_of_mixed_types_does_not_cost_the_document(store: Store) -> None:
+    store.line(mixed=[1, "two", 3.5, True])
+    assert store.count(store.logs, {"match_all": {}}) == 1
