@@ -131,7 +131,7 @@ def test_hundreds_of_levels_are_no_exception() -> None:
 @pytest.fixture(scope="module")
 def client(kafka: Kafka, elasticsearch: Elasticsearch) -> Any:
     provision(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), ElasticsearchSettings(url=elasticsearch.url))
-    with Client(elasticsearch.url) as connected:
+    with Client(elasticsearch.url, request_timeout=60) as connected:
         yield connected
 
 
