@@ -16,7 +16,7 @@ from celeryscope_pipelines.writes import Op
 
 
 class Expected(NamedTuple):
-    """The document that stands for a record; ``stream`` (an index or data stream) is empty when only a dead letter can."""
+    """The document that stands for a record; ``stream``: index or data stream, empty where only a dead letter can."""
 
     stream: str
     id: str

@@ -17,7 +17,7 @@ def transform(batch: Batch) -> Transformed:
         try:
             records = decode(message.value, KIND_OF_TOPIC[message.topic])
         except Rejected as error:
-            result.letters.append(_whole(message, error))
+            result.letters.append(_dead(message, message.value, error.reason, str(error)))
             continue
         result.records += len(records)
         for record in records:
@@ -29,24 +29,20 @@ def transform(batch: Batch) -> Transformed:
 
 
 def letter(record: Record, message: Message, reason: str, error: str) -> DeadLetter:
-    """The dead letter of one record."""
+    """The dead letter of one record; of its whole message when the record is nested too deeply to be written alone."""
+    try:
+        value = orjson.dumps(record.as_request())
+    except TypeError:
+        value = message.value
+    return _dead(message, value, reason, error)
+
+
+def _dead(message: Message, value: bytes, reason: str, error: str) -> DeadLetter:
     return DeadLetter(
-        value=orjson.dumps(record.as_request()),
-        kind=record.kind,
+        value=value,
+        kind=KIND_OF_TOPIC[message.topic],
         reason=reason,
         error=error,
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-    )
-
-
-def _whole(message: Message, error: Rejected) -> DeadLetter:
-    return DeadLetter(
-        value=message.value,
-        kind=KIND_OF_TOPIC[message.topic],
-        reason=error.reason,
-        error=str(error),
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
