@@ -44,7 +44,7 @@ def assert_balanced(stack: Stack) -> None:
     spool = stack.spool_status()
     assert (spool["pending"], spool["dropped"]) == (0, {})
     audit = json.loads(stack.product("audit", "--json", "--written", str(spool["written"]), "--wait", "60"))
-    assert audit["missing"] == 0
+    assert audit["missing"]["count"] == audit["unaccounted"] == audit["dead_letters"] == 0
 
 
 def assert_each_attempt_is_final_and_once(stack: Stack) -> None:
@@ -98,7 +98,10 @@ def test_a_worker_that_is_killed_leaves_no_attempt_open_and_the_next_one_ships_w
     expected = expectations.loads(output)
     wait_until(lambda: not begun_attempts(running), timeout=90)
     (exporting,) = [item.root_id for item in expected if item.scenario == "over the soft time limit"]
-    assert [attempt.state for attempt in running.attempts([exporting])] == [semconv.STATE_LOST]
+    # Its final state may be that of a second delivery, when the worker died before it had acknowledged the first.
+    with documents(running.elasticsearch.url, running.tenant) as reader:
+        kinds = [line.get(semconv.FAILURE_KIND) for line in reader.logs(semconv.TASK_ID, [exporting])]
+    assert kinds.count(semconv.KIND_WORKER_LOST) == 1
     assert_balanced(running)
     assert_each_attempt_is_final_and_once(running)
 

@@ -75,7 +75,7 @@ class Demo:
 
     def _progress(self) -> Progress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        return Progress(*columns, console=self._console, transient=True)
+        return Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
 
 
 def commands(expected: list[Expected], stack: Stack) -> list[list[str]]:
