@@ -69,6 +69,7 @@ def log_record(
         record["eventName"] = event_name
     if trace_id:
         record["traceId"] = f"{trace_id:032x}"
+    if span_id:
         record["spanId"] = f"{span_id:016x}"
     return orjson.dumps(record)
 

@@ -174,9 +174,11 @@ def test_what_can_not_be_indexed_becomes_a_dead_letter_and_does_not_stop_the_res
     no_clock = messages.event(semconv.EVENT_TASK_STARTED, "t2", CLOCK=None)
     _put(producer, semconv.TOPIC_LOGS, b"\xff\xfenot OTLP")
     _put(producer, semconv.TOPIC_LOGS, messages.request("logs", tenant, no_clock, messages.line("neighbour")))
+    anonymous = messages.line("without a uid", **{semconv.LOG_RECORD_UID: None})
+    _put(producer, semconv.TOPIC_LOGS, messages.request("logs", tenant, anonymous))
     account = audit(environ, "--tenant", tenant, "--wait", "20")
     assert account["balanced"], account
-    assert (account["dead_letters"], account["found"]["logs"]) == (1, 1)
+    assert (account["dead_letters"], account["found"]["logs"]) == (2, 1)
     listed = celeryscope(environ, "dead-letter", "list", "--json")
     assert "undecodable" in listed.stdout
     assert "event_without_clock" in listed.stdout

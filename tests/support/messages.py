@@ -64,7 +64,7 @@ def event(name: str, task_id: str, clock: int | None = None, **attributes: Any) 
 def line(text: str, **attributes: Any) -> bytes:
     """A log line of an application."""
     uid = f"{secrets.token_hex(8)}-{next(_number)}"
-    values = {semconv.LOG_RECORD_UID: uid, **attributes}
+    values: dict[str, Any] = {semconv.LOG_RECORD_UID: uid, **attributes}
     return otlp.log_record(time_ns=time.time_ns(), values=values, body=text, severity_number=9, severity_text="INFO")
 
 

@@ -39,7 +39,8 @@ def checked_log(item: Any) -> dict[str, Any]:
     _check_fields(item, _LOG, "malformed_log_record")
     for name, pattern in (("traceId", _TRACE_ID), ("spanId", _SPAN_ID)):
         identifier = item.get(name)
-        if not identifier:
+        if not identifier or (type(identifier) is str and not identifier.strip("0")):
+            # Absent; OTLP's senders also spell that as zeros.
             item.pop(name, None)
         elif not _is_id(identifier, pattern):
             raise Rejected("invalid_ids")

@@ -33,6 +33,7 @@ class FamilyReader:
         self._dead_since: dict[str, float] = {}
         self._readers: dict[str, ProcessReader] = {}
         self._dropped: Counter[str] = Counter()
+        self._changed = False
         self.rewind()
 
     def rewind(self) -> None:

@@ -7,7 +7,7 @@ from elasticsearch import Elasticsearch
 
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.audit.account import Account
-from celeryscope_pipelines.audit.expected import Expected, dead_identities, expected_records
+from celeryscope_pipelines.audit.expected import ANONYMOUS, Expected, dead_identities, expected_records
 from celeryscope_pipelines.audit.lookup import Lookup
 
 _PAUSE = 0.5
@@ -47,6 +47,7 @@ def _once(kafka: KafkaSettings, lookup: Lookup, since: datetime | None, tenant: 
         account.found[wanted[identity].kind] += 1
     absent = wanted.keys() - there
     dead = dead_identities(kafka) if absent else set()
-    account.dead_letters = len(absent & dead)
-    account.missing = sorted(absent - dead)
+    put_aside = {identity for identity in absent if identity in dead or identity.split(ANONYMOUS)[0] in dead}
+    account.dead_letters = len(put_aside)
+    account.missing = sorted(absent - put_aside)
     return account

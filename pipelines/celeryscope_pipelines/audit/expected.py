@@ -15,15 +15,26 @@ from celeryscope_pipelines.topic_reader import read_to_end
 from celeryscope_pipelines.writes import Op
 
 
-class Expected(NamedTuple):
-    """The document that stands for a record; ``stream``: index or data stream, empty where only a dead letter can."""
+class Place(NamedTuple):
+    """One document: the index or data stream, its id, and the version it must at least have (0: any)."""
 
     stream: str
     id: str
     version: int
-    """At least this one, for a snapshot; 0 for a document that is written once."""
+
+
+class Expected(NamedTuple):
+    """All documents that a record must have become; none where only a dead letter can stand for it."""
+
+    places: tuple[Place, ...]
     kind: str
-    """``spans``, ``logs`` or ``snapshots``."""
+    """What it counts as: ``spans``, ``logs`` or ``snapshots``."""
+
+
+ANONYMOUS = "#"
+"""Stands between the place of a message and the number of a record in it that has no identity."""
+_KINDS = {"traces": "spans", "logs": "logs"}
+_ONLY_A_DEAD_LETTER = Expected((), "logs")
 
 
 def expected_records(
@@ -37,27 +48,26 @@ def expected_records(
                 records = decode(message.value or b"", KIND_OF_TOPIC[topic])
             except Rejected:
                 if tenant is None:
-                    yield place, Expected("", "", 0, "logs")
+                    yield place, _ONLY_A_DEAD_LETTER
                 continue
             for number, record in enumerate(records):
                 if tenant in {None, record.origin.tenant}:
-                    yield record.identity or f"{place}#{number}", _expected(record)
+                    yield record.identity or f"{place}{ANONYMOUS}{number}", _expected(record)
 
 
 def _expected(record: Record) -> Expected:
     try:
-        # The first one stands for the record; a cluster's entity is never it.
-        write = next(write for write in documents_for(record) if write.op is not Op.FAILURE)
-    except (Rejected, StopIteration):
-        return Expected("", "", 0, "logs")
-    if write.op is Op.VERSIONED:
-        return Expected(write.index, write.id, write.version, "snapshots")
-    kind = "spans" if write.index.startswith(semconv.DATA_STREAM_TRACES) else "logs"
-    return Expected(write.index, write.id, 0, kind)
+        # A cluster's entity tells of many records; it is no proof of this one.
+        writes = [write for write in documents_for(record) if write.op is not Op.FAILURE]
+    except Rejected:
+        return _ONLY_A_DEAD_LETTER
+    kinds = {_KINDS.get(write.index.split("-", 1)[0]) for write in writes if write.op is Op.CREATE}
+    kind = next((kind for kind in ("spans", "logs") if kind in kinds), "snapshots")
+    return Expected(tuple(Place(write.index, write.id, write.version) for write in writes), kind)
 
 
 def dead_identities(kafka: KafkaSettings) -> set[str]:
-    """Identities of all dead letters; of a message that could not be decoded its place, of an anonymous record both."""
+    """Identities of all dead letters; and the places of their messages, for what has no identity."""
     found: set[str] = set()
     for letter in read_dead_letters(kafka):
         found.add(f"{letter.topic}/{letter.partition}/{letter.offset}")

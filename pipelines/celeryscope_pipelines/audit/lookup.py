@@ -1,7 +1,7 @@
 """Looks up in Elasticsearch which of the expected documents are there."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from elasticsearch import Elasticsearch, NotFoundError
 
@@ -19,33 +19,37 @@ class Lookup:
 
     @our_errors()
     def found(self, expected: Mapping[str, Expected]) -> set[str]:
-        """The identities whose document is there (a snapshot: in that version or a later one)."""
-        by_index: dict[str, list[str]] = defaultdict(list)
+        """The identities all of whose documents are there (a snapshot: in that version or a later one)."""
+        by_stream: dict[str, dict[str, list[tuple[str, int]]]] = defaultdict(lambda: defaultdict(list))
         for identity, wanted in expected.items():
-            if wanted.stream:
-                by_index[wanted.stream].append(identity)
-        there: set[str] = set()
-        for index, identities in by_index.items():
-            if not self._refresh(index):
-                continue
-            for start in range(0, len(identities), _AT_ONCE):
-                part = identities[start : start + _AT_ONCE]
-                versions = self._versions(index, {expected[identity].id for identity in part})
-                there |= {one for one in part if versions.get(expected[one].id, -1) >= expected[one].version}
-        return there
+            for place in wanted.places:
+                by_stream[place.stream][place.id].append((identity, place.version))
+        absent = {identity for identity, wanted in expected.items() if not wanted.places}
+        for stream, by_id in by_stream.items():
+            versions = self._versions(stream, list(by_id)) if self._refresh(stream) else {}
+            absent |= {
+                identity
+                for one, wanting in by_id.items()
+                for identity, version in wanting
+                if versions.get(one, -1) < version
+            }
+        return expected.keys() - absent
 
-    def _refresh(self, index: str) -> bool:
+    def _refresh(self, stream: str) -> bool:
         """Make what was written searchable; False when there is no such index."""
         try:
-            self._client.indices.refresh(index=index)
+            self._client.indices.refresh(index=stream)
         except NotFoundError:
             return False
         return True
 
-    def _versions(self, index: str, ids: Iterable[str]) -> dict[str, int]:
+    def _versions(self, stream: str, ids: Sequence[str]) -> dict[str, int]:
         """Version of each document that is there."""
-        wanted = list(ids)
-        answer = self._client.search(
-            index=index, query={"ids": {"values": wanted}}, size=len(wanted), source=False, version=True
-        )
-        return {hit["_id"]: hit["_version"] for hit in answer["hits"]["hits"]}
+        versions: dict[str, int] = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE]
+            answer = self._client.search(
+                index=stream, query={"ids": {"values": part}}, size=len(part), source=False, version=True
+            )
+            versions |= {hit["_id"]: hit["_version"] for hit in answer["hits"]["hits"]}
+        return versions

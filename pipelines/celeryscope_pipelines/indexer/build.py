@@ -24,6 +24,7 @@ class Indexer:
     """The parts of an indexer that its service starts and stops."""
 
     consumer: Consumer
+    patience: Patience
     clusters: FailureClusters
     dead_letters: DeadLetters
     client: Elasticsearch
@@ -42,7 +43,7 @@ def build(
     consumer = Consumer(
         _consumer(settings, kafka), pipeline, settings.workers, settings.batches_in_flight, settings.batch_messages
     )
-    return Indexer(consumer, clusters, dead_letters, client)
+    return Indexer(consumer, patience, clusters, dead_letters, client)
 
 
 def _consumer(settings: IndexerSettings, kafka: KafkaSettings) -> KafkaConsumer:

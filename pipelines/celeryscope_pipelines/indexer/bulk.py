@@ -1,8 +1,8 @@
 """Writes to Elasticsearch: one bulk request, a verdict for each item, and only what failed is tried again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from elasticsearch import ApiError, Elasticsearch, TransportError
@@ -16,7 +16,17 @@ from celeryscope_pipelines.writes import Op, Write
 
 _CONFLICT = 409
 _TOO_LARGE = 413
+_REQUEST_BYTES = 8 * 1024 * 1024
+"""Elasticsearch refuses, again and again, a request above a tenth of its heap: a batch is written in several."""
 _ANSWER = "errors,items.*.status,items.*.error.type,items.*.error.reason"
+
+
+class _Encoded(NamedTuple):
+    """An item with its two lines of the request; made once, and here: the client's own JSON is several times slower."""
+
+    source: Sourced
+    action: bytes
+    body: bytes
 
 
 class BulkWriter:
@@ -31,22 +41,28 @@ class BulkWriter:
 
         Blocks while Elasticsearch is away or overloaded. Raises Stopped when the process is to end meanwhile.
         """
-        pending, attempt = _coalesced(items), 0
+        places = _by_place(items)
+        latest = [_encoded(max(same, key=lambda item: item.write.version)) for same in places.values()]
+        refused = [found for part in _parts(latest) for found in self._write_part(part)]
+        # What was left out in favour of a snapshot that is refused now is not in Elasticsearch either.
+        return [(item, error) for one, error in refused for item in places[_place(one)]]
+
+    def _write_part(self, pending: Sequence[_Encoded]) -> list[tuple[Sourced, str]]:
+        attempt = 0
         refused: list[tuple[Sourced, str]] = []
         while pending:
             try:
                 answers = self._send(pending)
             except Rejected as error:
                 if len(pending) == 1:
-                    return [*refused, (pending[0], str(error))]
+                    return [*refused, (pending[0].source, str(error))]
                 half = len(pending) // 2
-                return [*refused, *self.write(pending[:half]), *self.write(pending[half:])]
+                return [*refused, *self._write_part(pending[:half]), *self._write_part(pending[half:])]
             except (Unavailable, Unauthorized) as error:
-                metrics.elasticsearch_up.set(0)
                 self._patience.pause(attempt, error)
                 attempt += 1
                 continue
-            metrics.elasticsearch_up.set(1)
+            self._patience.worked()
             verdicts = _judge(pending, answers)
             refused += verdicts.refused
             pending = verdicts.again
@@ -55,10 +71,11 @@ class BulkWriter:
                 attempt += 1
         return refused
 
-    def _send(self, items: Sequence[Sourced]) -> list[dict[str, Any]]:
+    def _send(self, items: Sequence[_Encoded]) -> list[dict[str, Any]]:
         try:
+            lines: list[Any] = [line for item in items for line in (item.action, item.body)]
             with metrics.bulk_seconds.time():
-                answer = self._client.bulk(operations=_lines(items), filter_path=_ANSWER)
+                answer = self._client.bulk(operations=lines, filter_path=_ANSWER)
         except ApiError as error:
             if error.meta.status == _TOO_LARGE:
                 raise Rejected("too_large", "Elasticsearch finds the request too large.") from error
@@ -68,9 +85,8 @@ class BulkWriter:
         return [next(iter(item.values())) for item in answer["items"]]
 
 
-def _lines(items: Sequence[Sourced]) -> list[Any]:
-    """Lines of the request's body; made here, because the client's own JSON is several times slower."""
-    return [line for item in items for line in (orjson.dumps(_action(item.write)), orjson.dumps(item.write.body))]
+def _encoded(item: Sourced) -> _Encoded:
+    return _Encoded(item, orjson.dumps(_action(item.write)), orjson.dumps(item.write.body))
 
 
 def _action(write: Write) -> dict[str, Any]:
@@ -80,25 +96,40 @@ def _action(write: Write) -> dict[str, Any]:
     return {"index": {"_index": write.index, "_id": write.id, "version": write.version, "version_type": "external"}}
 
 
-def _coalesced(items: Sequence[Sourced]) -> list[Sourced]:
-    """Of the snapshots of one entity only the latest: it holds all that the earlier ones said."""
-    latest: dict[tuple[str, str], Sourced] = {}
+def _place(item: Sourced) -> tuple[str, str]:
+    return (item.write.index, item.write.id)
+
+
+def _by_place(items: Sequence[Sourced]) -> dict[tuple[str, str], list[Sourced]]:
+    """Of the snapshots of one entity only the latest is written: it holds all that the earlier ones said."""
+    places: dict[tuple[str, str], list[Sourced]] = {}
     for item in items:
-        place = (item.write.index, item.write.id)
-        known = latest.get(place)
-        if known is None or item.write.version > known.write.version:
-            latest[place] = item
-    return list(latest.values())
+        places.setdefault(_place(item), []).append(item)
+    return places
+
+
+def _parts(items: Sequence[_Encoded]) -> Iterator[list[_Encoded]]:
+    """The items in requests of bounded size; an item that is larger than that goes alone."""
+    part: list[_Encoded] = []
+    size = 0
+    for item in items:
+        if part and size + len(item.body) > _REQUEST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += len(item.body)
+    if part:
+        yield part
 
 
 @dataclass(slots=True)
 class _Verdicts:
-    again: list[Sourced] = field(default_factory=list)
+    again: list[_Encoded] = field(default_factory=list)
     why_again: str = ""
     refused: list[tuple[Sourced, str]] = field(default_factory=list)
 
 
-def _judge(items: Sequence[Sourced], answers: Sequence[dict[str, Any]]) -> _Verdicts:
+def _judge(items: Sequence[_Encoded], answers: Sequence[dict[str, Any]]) -> _Verdicts:
     """What to try again, and what is refused for ever, with the reasons."""
     verdicts = _Verdicts()
     for item, answer in zip(items, answers, strict=True):
@@ -112,5 +143,5 @@ def _judge(items: Sequence[Sourced], answers: Sequence[dict[str, Any]]) -> _Verd
             verdicts.again.append(item)
             verdicts.why_again = reason
         else:
-            verdicts.refused.append((item, reason))
+            verdicts.refused.append((item.source, reason))
     return verdicts

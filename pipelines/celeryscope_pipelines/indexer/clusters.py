@@ -1,5 +1,6 @@
 """First and last seen of failure clusters: merged with what is there, by compare and set."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -9,10 +10,16 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from celeryscope import semconv
+from celeryscope.errors import Unavailable
 from celeryscope_pipelines.elasticsearch import RETRYABLE_STATUSES, our_errors
 from celeryscope_pipelines.writes import Write
 
+logger = logging.getLogger(__name__)
+
 _CONFLICT = 409
+_WAITS = RETRYABLE_STATUSES | {401, 403}
+"""A person or time mends these: overload, a full disk, a block on the index, a missing privilege."""
+_REMEMBERED = 10_000
 
 
 @dataclass(slots=True)
@@ -63,6 +70,7 @@ class FailureClusters:
             ]
             while due:
                 due = self._write(due)
+            self._forget()
 
     @our_errors()
     def _write(self, due: list[str]) -> list[str]:
@@ -78,15 +86,27 @@ class FailureClusters:
             else:
                 operations += [{"create": {"_id": cluster}}, body]
         answer = self._client.bulk(index=semconv.INDEX_FAILURES, operations=operations)
-        again: list[str] = []
-        for cluster, item in zip(due, answer["items"], strict=True):
-            status = next(iter(item.values()))["status"]
-            if status == _CONFLICT or status in RETRYABLE_STATUSES:
-                again.append(cluster)
-            else:
-                self._known[cluster].written = True
-                self._known[cluster].written_at = time.monotonic()
-        return again
+        verdicts = [next(iter(item.values())) for item in answer["items"]]
+        for cluster, verdict in zip(due, verdicts, strict=True):
+            if verdict["status"] != _CONFLICT and verdict["status"] not in _WAITS:
+                self._settle(cluster, verdict)
+        for verdict in verdicts:
+            if verdict["status"] in _WAITS:
+                # The caller pauses; here a second try would follow at once, with everybody else waiting for the lock.
+                raise Unavailable(f"Failure clusters wait: {verdict['status']} {verdict['error']['reason']}")
+        return [cluster for cluster, verdict in zip(due, verdicts, strict=True) if verdict["status"] == _CONFLICT]
+
+    def _settle(self, cluster: str, verdict: dict[str, Any]) -> None:
+        """It is written, or refused for ever; the failure itself stands in the logs either way."""
+        if verdict["status"] >= 300:
+            logger.error("Failure cluster %s is refused: %s", cluster, verdict["error"]["reason"])
+        self._known[cluster].written = True
+        self._known[cluster].written_at = time.monotonic()
+
+    def _forget(self) -> None:
+        """Keep the memory bounded; what is forgotten is merged with the stored one when it is seen again."""
+        if len(self._known) > _REMEMBERED:
+            self._known = {cluster: seen for cluster, seen in self._known.items() if not seen.written}
 
 
 def merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

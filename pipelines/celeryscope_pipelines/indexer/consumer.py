@@ -12,6 +12,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
+from celeryscope.errors import CeleryscopeError
 from celeryscope_pipelines.indexer import metrics
 from celeryscope_pipelines.indexer.batch import Batch, Message
 from celeryscope_pipelines.indexer.patience import Stopped
@@ -45,7 +46,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="indexer")
         self._flying: deque[_Flying] = deque()
         self._lag_at = 0.0
-        self.assigned = False
+        self._failure: BaseException | None = None
+        self.has_joined = False
 
     def run(self, topics: Iterable[str], stop: Event) -> None:
         """Consume until ``stop`` is set. Raises what the pipeline raises, e.g. TooManyDeadLetters."""
@@ -53,25 +55,34 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         while not stop.is_set():
             self._regulate()
             self._take(self._consumer.poll(timeout_ms=_POLL_MS, max_records=self._max_messages))
+            if self._failure:
+                raise self._failure
             self._reap()
             self._tell_lag()
 
     def finish(self, timeout: float) -> None:
         """Wait for the batches in flight, commit them, and leave the group."""
-        self._settle(timeout)
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._consumer.close(autocommit=False)
+        try:
+            self._settle(timeout)
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._consumer.close(autocommit=False)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Commit what is done of the partitions that go to another indexer; it reads the rest again, to no effect."""
-        if self._flying and revoked:
+        if not revoked:
+            return
+        try:
             self._settle(timeout=5.0)
+        except CeleryscopeError as error:
+            # kafka-python would make another error of it; run() raises it as it is.
+            self._failure = error
         self._flying.clear()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start reading where the group stands."""
         partitions = list(assigned)
-        self.assigned = True
+        self.has_joined = True
         logger.info("This indexer reads %d partitions.", len(partitions))
 
     def _regulate(self) -> None:

@@ -30,6 +30,6 @@ lag = Gauge(
     ["topic", "partition"],
     registry=registry,
 )
-elasticsearch_up = Gauge(
-    "celeryscope_indexer_elasticsearch_up", "1 while the last bulk request was answered.", registry=registry
+waiting = Gauge(
+    "celeryscope_indexer_waiting", "1 while nothing can be written, because a server is away.", registry=registry
 )

@@ -47,7 +47,9 @@ def _require_setup(client: Elasticsearch) -> None:
 
 
 def _why_not_ready(indexer: Indexer) -> str:
-    return "" if indexer.consumer.assigned else "no partitions assigned yet"
+    if not indexer.consumer.has_joined:
+        return "not in the consumer group yet"
+    return indexer.patience.waiting_for
 
 
 def _stop(indexer: Indexer, timeout: float, give_up: Event) -> None:
