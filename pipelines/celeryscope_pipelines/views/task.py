@@ -84,7 +84,7 @@ def _attempts(view: TaskView, clock: Clock, ascii_only: bool) -> RenderableType:
     for attempt in view.attempts:
         shown = look(attempt.state)
         bar = phases(attempt, attempt.first_time, clock.now)
-        waited = sum(phase.end - phase.start for phase in bar if phase.kind != "running")
+        waited = sum(phase.end - phase.start for phase in bar if phase.kind == "waiting")
         ran = sum(phase.end - phase.start for phase in bar if phase.kind == "running")
         table.add_row(
             str(attempt.retries + 1),

@@ -80,7 +80,7 @@ def _waterfall(workflow: Workflow, rows: tuple[Row, ...], width: int, ascii_only
         shown = look(row.state)
         cells: list[RenderableType] = [_name(row, names, ascii_only), Text(shown.label(ascii_only), shown.style)]
         cells.append(_bar(row, workflow.seconds, ascii_only))
-        cells += [duration(row.seconds("delayed", "waiting"))] if roomy else []
+        cells += [duration(row.seconds("waiting"))] if roomy else []
         table.add_row(*cells, duration(row.seconds("running")))
     return table
 

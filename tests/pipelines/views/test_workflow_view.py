@@ -50,7 +50,7 @@ task           state            0 s                    5.0 s                10.0
 shop.validate  ✔ success        ░░░░░█████                                           1.0 s  1.0 s
   shop.note    ✔ success             ░░░░░█████                                      1.0 s  1.0 s
 → shop.pay     ↻ retry                    ░░░░░█████                                 1.0 s  1.0 s
-  attempt 2    ✘ failed                             ··········░░░░░███████████████   3.0 s  3.0 s
+  attempt 2    ✘ failed                             ··········░░░░░███████████████   1.0 s  3.0 s
 → shop.ship    ○ never reached  because shop.pay failed
 ·· delayed (eta, countdown)   ░░ waiting   ██ running
 
