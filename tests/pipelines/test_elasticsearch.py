@@ -1,0 +1,116 @@
+"""The one table from Elasticsearch's answers to our errors.
+
+A stand-in answers here: servers of another product, of a version too new, or overloaded at will can't be had for real.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from celeryscope.cli import main
+from celeryscope.errors import NotFound, Rejected, Unauthorized, Unavailable, WrongVersion
+from celeryscope_pipelines.elasticsearch import connect, our_errors
+from celeryscope_pipelines.settings import ElasticsearchSettings
+
+OURS = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/vnd.elasticsearch+json;compatible-with=8"}
+
+
+class StandIn:
+    """Answers every request with one status, body and headers."""
+
+    def __init__(self) -> None:
+        self.answer: tuple[int, dict[str, Any], dict[str, str]] = (200, {}, OURS)
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, body, headers = stand_in.answer
+                content = json.dumps(body).encode()
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_PUT = do_HEAD = do_POST
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    running = StandIn()
+    threading.Thread(target=running.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield running
+    running.server.shutdown()
+    running.server.server_close()
+
+
+def _refusal(kind: str) -> dict[str, Any]:
+    return {"error": {"type": kind, "reason": f"because of {kind}"}, "status": 0}
+
+
+ANSWERS = [
+    (401, _refusal("security_exception"), OURS, Unauthorized),
+    (403, _refusal("security_exception"), OURS, Unauthorized),
+    (404, _refusal("index_not_found_exception"), OURS, NotFound),
+    (429, _refusal("es_rejected_execution_exception"), OURS, Unavailable),
+    (503, _refusal("no_shard_available_action_exception"), OURS, Unavailable),
+    (400, _refusal("media_type_header_exception"), OURS, WrongVersion),
+    (400, _refusal("parsing_exception"), OURS, Rejected),
+    (200, {"hits": {}}, {"Content-Type": "application/json"}, WrongVersion),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "headers", "error"), ANSWERS)
+def test_each_answer_says_what_to_do(
+    stand_in: StandIn, status: int, body: dict[str, Any], headers: dict[str, str], error: type[Exception]
+) -> None:
+    stand_in.answer = (status, body, headers)
+    with (
+        connect(ElasticsearchSettings.load(url=stand_in.url)) as client,
+        pytest.raises(error) as raised,
+        our_errors(),
+    ):
+        client.search(index="x", query={"match_all": {}})
+    assert len(str(raised.value)) > 20
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "command", [["failures"], ["task", "x"], ["workflow", "x"], ["logs", "--task", "x"], ["status"]]
+)
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "exit_code"),
+    [
+        (401, _refusal("security_exception"), OURS, 5),
+        (503, _refusal("unavailable"), OURS, 4),
+        (400, _refusal("media_type_header_exception"), OURS, 6),
+        (200, {}, {"Content-Type": "application/json"}, 6),
+    ],
+)
+def test_every_view_ends_with_one_line_and_the_fitting_exit_code(
+    stand_in: StandIn, command: list[str], status: int, body: dict[str, Any], headers: dict[str, str], exit_code: int
+) -> None:
+    stand_in.answer = (status, body, headers)
+    result = CliRunner().invoke(main, [*command, "--elasticsearch-url", stand_in.url])
+    assert result.exit_code == exit_code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("celeryscope: ")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_secret_does_not_show_in_the_settings() -> None:
+    settings = ElasticsearchSettings(url="http://x", api_key="hunter2", password="hunter3")
+    assert "hunter" not in repr(settings)
