@@ -48,7 +48,7 @@ status: $(INSTALLED) ## Show what of the demo's stack runs
 test: lint pytest ## Lint, then run all tests, against real Kafka, Elasticsearch and Redis
 
 .PHONY: pytest
-pytest: $(INSTALLED) ## Run the tests only; PYTEST_ARGS="tests/spool -x" narrows them
+pytest: $(INSTALLED) ## Run the tests only; PYTEST_ARGS="tests/pipelines -x" narrows them
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
 
 .PHONY: lint

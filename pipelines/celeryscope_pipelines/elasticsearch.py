@@ -12,6 +12,8 @@ from celeryscope_pipelines.settings import ElasticsearchSettings
 
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """What a server answers when the same request may succeed later."""
+MENDABLE_STATUSES = RETRYABLE_STATUSES | {401, 403}
+"""The same of a single item of a bulk request, where a person mends a block on the index or a missing privilege."""
 
 
 def connect(settings: ElasticsearchSettings) -> Elasticsearch:

@@ -1,9 +1,9 @@
 """Settings of the indexer and of every command that talks to Elasticsearch."""
 
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from celeryscope.service.settings import ServiceSettings
@@ -18,16 +18,27 @@ class ElasticsearchSettings(ServiceSettings):
     api_key: SecretStr | None = Field(None, description="API key, as Elasticsearch shows it (`encoded`).")
     username: str | None = Field(None, description="User name, when there is no API key.")
     password: SecretStr | None = Field(None, description="Password of the user.")
-    ca_file: Path | None = Field(None, description="CA certificates (PEM) that sign the nodes' certificates.")
+    ca_file: FilePath | None = Field(None, description="CA certificates (PEM) that sign the nodes' certificates.")
     verify_certs: bool = Field(True, description="Whether the nodes' certificates are checked; only tests say no.")
     timeout: float = Field(30.0, gt=0, description="Seconds until a request is given up.")
 
     @field_validator("url")
     @classmethod
-    def _has_schemes(cls, url: str) -> str:
-        if not all(part.strip().startswith(("http://", "https://")) for part in url.split(",")):
-            raise ValueError("each address must start with http:// or https://")
-        return url
+    def _complete(cls, url: str) -> str:
+        return ",".join(_address(part.strip()) for part in url.split(","))
+
+    @field_validator("api_key", "password")
+    @classmethod
+    def _fits_a_header(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret and not secret.get_secret_value().isascii():
+            raise ValueError("must be plain ASCII")
+        return secret
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        if bool(self.username) != bool(self.password):
+            raise ValueError("username and password are given together")
+        return self
 
     @property
     def urls(self) -> list[str]:
@@ -71,3 +82,18 @@ class IndexerSettings(ServiceSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto is console on a terminal.")
+
+
+_PORTS = {"http": 9200, "https": 443}
+
+
+def _address(url: str) -> str:
+    """The address with its port; the value itself is in no message, it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("each address must be http(s)://host:port") from None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("each address must start with http:// or https:// and name a host")
+    return url if port else f"{parts.scheme}://{parts.netloc.removesuffix(':')}:{_PORTS[parts.scheme]}{parts.path}"

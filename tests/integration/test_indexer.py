@@ -37,6 +37,18 @@ def environ(kafka: Kafka, elasticsearch: Elasticsearch) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def apart(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An environment with a Kafka that no other indexer of these tests reads, so that none does another's work."""
+    with Kafka(tmp_path_factory.mktemp("kafka-apart")) as own:
+        found = environ | {
+            "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": own.bootstrap_servers,
+            "CELERYSCOPE_INDEXER_SESSION_TIMEOUT": "6",
+        }
+        assert celeryscope(found, "setup").returncode == 0
+        yield found
+
+
+@pytest.fixture(scope="module")
 def indexer(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[IndexerProcess]:
     with IndexerProcess(environ, tmp_path_factory.mktemp("indexer") / "indexer.log") as running:
         yield running
@@ -223,18 +235,17 @@ def test_two_indexers_share_the_work_and_lose_nothing_when_one_leaves(
 
 
 def test_killed_in_mid_load_it_goes_on_where_it_had_committed(
-    environ: dict[str, str], producer: KafkaProducer, tenant: str, tmp_path: Path
+    apart: dict[str, str], tenant: str, tmp_path: Path
 ) -> None:
-    environ = environ | {
+    environ = apart | {
         "CELERYSCOPE_INDEXER_GROUP_ID": f"killed-{secrets.token_hex(4)}",
         "CELERYSCOPE_INDEXER_BATCH_MESSAGES": "5",
-        "CELERYSCOPE_INDEXER_SESSION_TIMEOUT": "6",
     }
-    for number in range(300):
-        task_id = str(uuid.uuid4())
-        event = messages.event(semconv.EVENT_TASK_FAILED if number % 10 == 0 else semconv.EVENT_TASK_SUCCEEDED, task_id)
-        producer.send(semconv.TOPIC_LOGS, messages.request("logs", tenant, event, messages.line(f"line {number}")))
-    producer.flush()
+    with KafkaProducer(bootstrap_servers=apart["CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS"]) as producer:
+        for number in range(300):
+            name = semconv.EVENT_TASK_FAILED if number % 10 == 0 else semconv.EVENT_TASK_SUCCEEDED
+            event = messages.event(name, str(uuid.uuid4()))
+            producer.send(semconv.TOPIC_LOGS, messages.request("logs", tenant, event, messages.line(f"line {number}")))
     with IndexerProcess(environ, tmp_path / "indexer.log") as victim:
         for _ in range(3):
             before = victim.metric("celeryscope_indexer_messages_total")
@@ -269,27 +280,37 @@ def test_while_elasticsearch_is_away_it_waits_and_stays_in_its_group(
             assert account["dead_letters"] == 0
 
 
-def test_too_many_dead_letters_stop_it_loudly_before_it_commits_them(
-    environ: dict[str, str], producer: KafkaProducer, tenant: str, tmp_path: Path
+def test_too_many_dead_letters_stop_it_loudly_before_it_commits_them_or_what_is_behind(
+    apart: dict[str, str], tenant: str, tmp_path: Path
 ) -> None:
-    environ = environ | {
+    environ = apart | {
         "CELERYSCOPE_INDEXER_GROUP_ID": f"poison-{secrets.token_hex(4)}",
-        "CELERYSCOPE_INDEXER_DEAD_LETTER_LIMIT": "20",
+        "CELERYSCOPE_INDEXER_DEAD_LETTER_LIMIT": "30",
+        "CELERYSCOPE_INDEXER_BATCH_MESSAGES": "20",
     }
-    poison = [messages.event(semconv.EVENT_TASK_STARTED, "t", CLOCK=None) for _ in range(30)]
-    _put(producer, semconv.TOPIC_LOGS, messages.request("logs", tenant, *poison))
+    with KafkaProducer(bootstrap_servers=apart["CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS"]) as producer:
+        for number in range(200):
+            is_poison = 40 <= number < 80
+            record = messages.event(semconv.EVENT_TASK_STARTED, "t", CLOCK=None) if is_poison else messages.line("fine")
+            producer.send(semconv.TOPIC_LOGS, messages.request("logs", tenant, record), partition=0)
     log = tmp_path / "indexer.log"
     with log.open("wb") as output:
-        done = subprocess.run(
-            [CELERYSCOPE, "indexer", "run", "--http-port", "0"],
-            env=environ,
-            stderr=output,
-            timeout=60,
-            check=False,
-        )
+        command = [CELERYSCOPE, "indexer", "run", "--http-port", "0"]
+        done = subprocess.run(command, env=environ, stderr=output, timeout=60, check=False)
     assert done.returncode == 1
-    assert "More than 20 dead letters" in log.read_text()
+    assert "More than 30 dead letters" in log.read_text()
     assert "Traceback" not in log.read_text()
+    assert not audit(environ, "--tenant", tenant)["balanced"]
+    with IndexerProcess(environ | {"CELERYSCOPE_INDEXER_DEAD_LETTER_LIMIT": "1000"}, tmp_path / "second.log"):
+        account = audit(environ, "--tenant", tenant, "--wait", "30")
+    assert account["balanced"], account
+    assert (account["dead_letters"], account["found"]["logs"]) == (40, 160)
+
+
+def test_an_audit_of_nothing_proves_nothing(environ: dict[str, str]) -> None:
+    done = celeryscope(environ, "audit", "--tenant", "misspelt")
+    assert done.returncode == 3
+    assert "Is --tenant right" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -112,5 +112,5 @@ def test_every_view_ends_with_one_line_and_the_fitting_exit_code(
 
 
 def test_a_secret_does_not_show_in_the_settings() -> None:
-    settings = ElasticsearchSettings(url="http://x", api_key="hunter2", password="hunter3")
+    settings = ElasticsearchSettings(url="http://x", api_key="hunter2", username="ann", password="hunter3")
     assert "hunter" not in repr(settings)

@@ -59,6 +59,10 @@ def run(console: Console, tasks: int, seed: int) -> None:
     except CeleryscopeError:
         console.print(f"[red]The demo failed.[/] All logs are in {folder}")
         raise
+    except KeyboardInterrupt:
+        stack.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     finally:
         stack.stop()
     # Only now: a process is found by the files in its folder.
@@ -130,6 +134,9 @@ def _say_how_to_go_on(console: Console) -> None:
     console.print("\nEverything has stopped. To go on:", highlight=False)
     console.print("  make up     starts the same, leaves it running and prints commands to try, with ids that exist")
     console.print("  make down   stops it and deletes its data", highlight=False)
+    console.print("\nCommands to try while it is up:", highlight=False)
+    for command in ("failures", "task ID", "workflow ROOT_ID", "logs --task ID", "status", "audit", "spool status"):
+        console.print(f"  celeryscope {command}", highlight=False, markup=False)
 
 
 def _interrupt(_signal: int, _frame: Any) -> NoReturn:

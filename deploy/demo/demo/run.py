@@ -85,6 +85,7 @@ def commands(expected: list[Expected], stack: Stack) -> list[list[str]]:
         ["task", _failed_task(expected, stack)],
         ["workflow", _root(expected, _SHOWN_WORKFLOW)],
         ["workflow", _root(expected, "a flaky task")],
+        ["logs", "--workflow", _root(expected, _SHOWN_WORKFLOW), "--level", "info"],
         ["status"],
     ]
 

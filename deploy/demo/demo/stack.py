@@ -164,7 +164,12 @@ class Stack:
     def show(self, *arguments: str) -> None:
         """Run a `celeryscope` command with this process's terminal. Raises StepError."""
         command = [program("celeryscope"), *arguments]
-        done = subprocess.run(command, env=environment_of_process(self.settings), timeout=_PRODUCT_TIMEOUT, check=False)
+        try:
+            done = subprocess.run(
+                command, env=environment_of_process(self.settings), timeout=_PRODUCT_TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise StepError(_too_long(command)) from None
         if done.returncode != 0:
             raise StepError(f"`celeryscope {shlex.join(arguments)}` ended with exit code {done.returncode}")
 
@@ -178,8 +183,8 @@ class Stack:
         path = self.folder / "environment"
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.settings.items()]
         lines.append(f"export PATH={shlex.quote(str(Path(program('celeryscope')).parent))}:$PATH")
+        path.touch(mode=0o600)
         path.write_text("\n".join(lines) + "\n")
-        path.chmod(0o600)
         return path
 
     @property
@@ -222,14 +227,17 @@ class Stack:
         self.settings["CELERYSCOPE_TOKEN"] = token.group()
 
     def _run(self, command: list[str]) -> str:
-        done = subprocess.run(
-            command,
-            env=environment_of_process(self.settings),
-            capture_output=True,
-            text=True,
-            timeout=_PRODUCT_TIMEOUT,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                env=environment_of_process(self.settings),
+                capture_output=True,
+                text=True,
+                timeout=_PRODUCT_TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise StepError(_too_long(command)) from None
         if done.returncode != 0:
             raise StepError(
                 f"`{shlex.join([Path(command[0]).name, *command[1:]])}` ended with exit code {done.returncode}:\n"
@@ -241,3 +249,7 @@ class Stack:
 def _side_by_side(action: Callable[[Server], None], processes: Iterable[Server]) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(action, processes))
+
+
+def _too_long(command: list[str]) -> str:
+    return f"`{shlex.join([Path(command[0]).name, *command[1:]])}` did not end within {_PRODUCT_TIMEOUT} s"

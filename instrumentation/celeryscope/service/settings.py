@@ -48,5 +48,7 @@ def _problems(group: type[ServiceSettings], error: ValidationError) -> list[str]
     # The wrong value itself is not shown: it may be a secret in the wrong variable.
     prefix = group.model_config.get("env_prefix", "")
     return [
-        f"{prefix}{'.'.join(str(part) for part in item['loc'])}".upper() + f": {item['msg']}" for item in error.errors()
+        f"{prefix}{'.'.join(str(part) for part in item['loc']) or '*'}".upper()
+        + f": {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
     ]

@@ -7,7 +7,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from celeryscope.errors import Unbalanced
+from celeryscope.errors import NotFound, Unbalanced
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.audit.account import Account
 from celeryscope_pipelines.audit.audit import audit as run_audit
@@ -34,8 +34,11 @@ def audit(since: datetime | None, tenant: str | None, written: int | None, wait:
     Example, ten minutes after a deployment:
         celeryscope audit --since 10m
     """
-    with connect(ElasticsearchSettings.load()) as client:
+    told = Console(stderr=True)
+    with connect(ElasticsearchSettings.load()) as client, told.status("Looking up every record …"):
         account = run_audit(KafkaSettings.load(), client, since=since, tenant=tenant, written=written, wait=wait)
+    if not account.distinct and not written:
+        raise NotFound("Kafka has no such records. Is --tenant right, and does --since reach back far enough?")
     if as_json:
         click.echo(orjson.dumps(account.as_dict(), option=orjson.OPT_INDENT_2).decode())
     else:

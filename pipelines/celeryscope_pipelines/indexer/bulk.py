@@ -8,7 +8,7 @@ import orjson
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from celeryscope.errors import Rejected, Unauthorized, Unavailable
-from celeryscope_pipelines.elasticsearch import RETRYABLE_STATUSES, translate
+from celeryscope_pipelines.elasticsearch import MENDABLE_STATUSES, translate
 from celeryscope_pipelines.indexer import metrics
 from celeryscope_pipelines.indexer.batch import Sourced
 from celeryscope_pipelines.indexer.patience import Patience
@@ -139,7 +139,7 @@ def _judge(items: Sequence[_Encoded], answers: Sequence[dict[str, Any]]) -> _Ver
             metrics.documents.labels("written").inc()
         elif status == _CONFLICT:
             metrics.documents.labels("unchanged").inc()
-        elif status in RETRYABLE_STATUSES:
+        elif status in MENDABLE_STATUSES:
             verdicts.again.append(item)
             verdicts.why_again = reason
         else:

@@ -3,23 +3,23 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from elasticsearch import Elasticsearch
 
 from celeryscope import semconv
-from celeryscope.errors import Unavailable
-from celeryscope_pipelines.elasticsearch import RETRYABLE_STATUSES, our_errors
+from celeryscope.errors import Rejected, Unavailable
+from celeryscope_pipelines.elasticsearch import MENDABLE_STATUSES, our_errors
 from celeryscope_pipelines.writes import Write
 
 logger = logging.getLogger(__name__)
 
 _CONFLICT = 409
-_WAITS = RETRYABLE_STATUSES | {401, 403}
-"""A person or time mends these: overload, a full disk, a block on the index, a missing privilege."""
 _REMEMBERED = 10_000
+_AT_ONCE = 50
+_REQUEST_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -68,9 +68,34 @@ class FailureClusters:
                 for cluster, seen in self._known.items()
                 if not seen.written and (everything or seen.written_at == 0 or now - seen.written_at >= self._interval)
             ]
-            while due:
-                due = self._write(due)
+            for part in self._parts(due):
+                self._write_part(part)
             self._forget()
+
+    def _parts(self, due: list[str]) -> Iterator[list[str]]:
+        """Requests of bounded size: each cluster holds the whole stack of a sample."""
+        part: list[str] = []
+        size = 0
+        for cluster in due:
+            length = len(str(self._known[cluster].body.get(semconv.EXCEPTION_STACKTRACE, "")))
+            if part and (len(part) >= _AT_ONCE or size + length > _REQUEST_BYTES):
+                yield part
+                part, size = [], 0
+            part.append(cluster)
+            size += length
+        if part:
+            yield part
+
+    def _write_part(self, part: list[str]) -> None:
+        while part:
+            try:
+                part = self._write(part)
+            except Rejected as error:
+                half = len(part) // 2
+                if not half:
+                    self._settle(part[0], str(error))
+                self._write_part(part[:half])
+                part = part[half:] if half else []
 
     @our_errors()
     def _write(self, due: list[str]) -> list[str]:
@@ -88,18 +113,18 @@ class FailureClusters:
         answer = self._client.bulk(index=semconv.INDEX_FAILURES, operations=operations)
         verdicts = [next(iter(item.values())) for item in answer["items"]]
         for cluster, verdict in zip(due, verdicts, strict=True):
-            if verdict["status"] != _CONFLICT and verdict["status"] not in _WAITS:
-                self._settle(cluster, verdict)
+            if verdict["status"] != _CONFLICT and verdict["status"] not in MENDABLE_STATUSES:
+                self._settle(cluster, "" if verdict["status"] < 300 else str(verdict["error"]["reason"]))
         for verdict in verdicts:
-            if verdict["status"] in _WAITS:
+            if verdict["status"] in MENDABLE_STATUSES:
                 # The caller pauses; here a second try would follow at once, with everybody else waiting for the lock.
                 raise Unavailable(f"Failure clusters wait: {verdict['status']} {verdict['error']['reason']}")
         return [cluster for cluster, verdict in zip(due, verdicts, strict=True) if verdict["status"] == _CONFLICT]
 
-    def _settle(self, cluster: str, verdict: dict[str, Any]) -> None:
+    def _settle(self, cluster: str, refusal: str) -> None:
         """It is written, or refused for ever; the failure itself stands in the logs either way."""
-        if verdict["status"] >= 300:
-            logger.error("Failure cluster %s is refused: %s", cluster, verdict["error"]["reason"])
+        if refusal:
+            logger.error("Failure cluster %s is refused: %s", cluster, refusal)
         self._known[cluster].written = True
         self._known[cluster].written_at = time.monotonic()
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Any, NamedTuple
@@ -12,16 +12,18 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from celeryscope.errors import CeleryscopeError
+from celeryscope.errors import NotFound
 from celeryscope_pipelines.indexer import metrics
 from celeryscope_pipelines.indexer.batch import Batch, Message
 from celeryscope_pipelines.indexer.patience import Stopped
 from celeryscope_pipelines.indexer.pipeline import Pipeline
+from celeryscope_pipelines.kafka_errors import our_kafka_errors
 
 logger = logging.getLogger(__name__)
 
 _POLL_MS = 200
 _LAG_INTERVAL = 5.0
+_FLUSH_INTERVAL = 2.0
 
 
 class _Flying(NamedTuple):
@@ -33,7 +35,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     """One member of the consumer group; everything but the pipeline runs in the thread that calls ``run``.
 
     Offsets are committed in the order of the batches, each only after its batch and all before it are done. While too
-    many batches are in flight the partitions are paused, so that polling, and with it the membership, goes on.
+    many batches are in flight the partitions are paused, so that polling, and with it the membership, goes on. After a
+    rebalance another member reads again what was in flight here, to no effect; a late commit of ours says only that all
+    below it is done.
     """
 
     def __init__(
@@ -46,18 +50,29 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="indexer")
         self._flying: deque[_Flying] = deque()
         self._lag_at = 0.0
-        self._failure: BaseException | None = None
+        self._flush_at = 0.0
+        self._flush: Future[None] | None = None
         self.has_joined = False
 
-    def run(self, topics: Iterable[str], stop: Event) -> None:
-        """Consume until ``stop`` is set. Raises what the pipeline raises, e.g. TooManyDeadLetters."""
-        self._consumer.subscribe(list(topics), listener=self)
+    def run(self, topics: Sequence[str], stop: Event) -> None:
+        """Consume until ``stop`` is set.
+
+        Raises what the pipeline raises (e.g. TooManyDeadLetters), NotFound when a topic is missing, and Unavailable or
+        Unauthorized when Kafka refuses to go on.
+        """
+        with our_kafka_errors():
+            for topic in topics:
+                if not self._consumer.partitions_for_topic(topic):
+                    raise NotFound(f"Kafka has no topic {topic}. Run `celeryscope setup` first.")
+            self._consumer.subscribe(list(topics), listener=self)
+            self._consume(stop)
+
+    def _consume(self, stop: Event) -> None:
         while not stop.is_set():
             self._regulate()
             self._take(self._consumer.poll(timeout_ms=_POLL_MS, max_records=self._max_messages))
-            if self._failure:
-                raise self._failure
             self._reap()
+            self._flush_clusters()
             self._tell_lag()
 
     def finish(self, timeout: float) -> None:
@@ -66,18 +81,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._settle(timeout)
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
-            self._consumer.close(autocommit=False)
+            with our_kafka_errors():
+                self._consumer.close(autocommit=False)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Commit what is done of the partitions that go to another indexer; it reads the rest again, to no effect."""
-        if not revoked:
-            return
-        try:
-            self._settle(timeout=5.0)
-        except CeleryscopeError as error:
-            # kafka-python would make another error of it; run() raises it as it is.
-            self._failure = error
-        self._flying.clear()
+        """Nothing to do: what is in flight is finished and committed in its order, which is true whoever reads on."""
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start reading where the group stands."""
@@ -114,6 +122,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 flying.future.result()
             except BaseException:
                 self._commit(done)
+                # Whatever comes behind the batch that failed must be read again together with it.
+                self._flying.clear()
                 raise
             done |= flying.batch.next_offsets()
         self._commit(done)
@@ -143,6 +153,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             logger.warning("Offsets could not be committed, which loses nothing: %s", error)
         else:
             metrics.commits.labels("done").inc()
+
+    def _flush_clusters(self) -> None:
+        """What batches left in memory is written also when no further batch comes."""
+        if time.monotonic() < self._flush_at or (self._flush and not self._flush.done()):
+            return
+        if self._flush:
+            self._flush.result()
+        self._flush_at = time.monotonic() + _FLUSH_INTERVAL
+        self._flush = self._threads.submit(self._pipeline.flush_clusters)
 
     def _tell_lag(self) -> None:
         if time.monotonic() < self._lag_at:

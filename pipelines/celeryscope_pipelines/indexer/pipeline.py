@@ -83,6 +83,10 @@ class Pipeline:
         if letters:
             self._put_aside(letters)
         self._clusters.add(item.write for item in transformed.writes if item.write.op is Op.FAILURE)
+        self.flush_clusters()
+
+    def flush_clusters(self) -> None:
+        """Write the failure clusters that are due; blocks while Elasticsearch is away. Raises Stopped."""
         self._patience.until_done(self._clusters.flush)
 
     def _put_aside(self, letters: list[DeadLetter]) -> None:

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from celeryscope.errors import ConfigError
+from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.settings import ElasticsearchSettings
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        ("http://search", "http://search:9200"),
+        ("https://search/", "https://search:443/"),
+        ("https://search:9243", "https://search:9243"),
+        ("http://one:9200, http://two", "http://one:9200,http://two:9200"),
+    ],
+)
+def test_an_address_without_a_port_gets_the_usual_one(given: str, means: str) -> None:
+    assert ElasticsearchSettings.load(url=given).url == means
+
+
+@pytest.mark.parametrize(
+    ("group", "settings", "problem"),
+    [
+        (ElasticsearchSettings, {"url": "search:9200"}, "URL: each address"),
+        (ElasticsearchSettings, {"url": "http://u:hunter2@search:99999"}, "URL: each address"),
+        (ElasticsearchSettings, {"url": "http://"}, "URL: each address"),
+        (ElasticsearchSettings, {"ca_file": Path("/nowhere.pem")}, "CA_FILE: Path does not point to a file"),
+        (ElasticsearchSettings, {"api_key": "hunter2-\N{CYRILLIC SMALL LETTER YA}"}, "API_KEY: must be plain ASCII"),
+        (ElasticsearchSettings, {"username": "ann"}, r"\*: username and password are given together"),
+        (KafkaSettings, {"bootstrap_servers": "broker"}, "BOOTSTRAP_SERVERS: each broker must be host:port"),
+        (KafkaSettings, {"bootstrap_servers": "broker:0"}, "BOOTSTRAP_SERVERS: each broker must be host:port"),
+        (KafkaSettings, {"security_protocol": "SASL_SSL"}, "needs sasl_mechanism"),
+        (KafkaSettings, {"ssl_ca_file": Path("/nowhere.pem")}, "SSL_CA_FILE: Path does not point to a file"),
+    ],
+)
+def test_what_can_not_work_is_told_at_the_start_without_the_value(
+    group: type[ElasticsearchSettings] | type[KafkaSettings], settings: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem) as raised:
+        group.load(**settings)
+    assert "hunter2" not in str(raised.value)
