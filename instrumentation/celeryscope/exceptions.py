@@ -5,7 +5,7 @@ import traceback
 from typing import Any
 
 from celeryscope import semconv
-from celeryscope.text import cut_middle
+from celeryscope.text import cut_middle, redact_urls
 
 
 def type_name(kind: type[BaseException]) -> str:
@@ -42,8 +42,8 @@ def describe(error: BaseException, text: str | None, max_bytes: int) -> dict[str
         text = format_traceback(error)
     return {
         semconv.EXCEPTION_TYPE: type_name(type(error)),
-        semconv.EXCEPTION_MESSAGE: cut_middle(message(error), max_bytes),
-        semconv.EXCEPTION_STACKTRACE: cut_middle(text, max_bytes),
+        semconv.EXCEPTION_MESSAGE: redact_urls(cut_middle(message(error), max_bytes)),
+        semconv.EXCEPTION_STACKTRACE: redact_urls(cut_middle(text, max_bytes)),
     }
 
 

@@ -52,9 +52,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         if self._logs:
             self._logs.install()
             structlog_processor.bind(recorder)
-        self._connect_tasks(
-            publishing, Running(recorder, tracer, publishing.system), Supervising(recorder, publishing.system)
-        )
+        self._connect_tasks(publishing, Running(recorder, tracer, publishing), Supervising(recorder, publishing))
         self._connect_worker()
 
     def _uninstrument(self, **kwargs: Any) -> None:

@@ -96,7 +96,7 @@ class SpoolHandler(logging.Handler):
         self._recorder.log(
             values,
             severity=next((name for level, name in _SEVERITIES if record.levelno >= level), "DEBUG"),
-            body=cut_middle(redact_urls(text), limit),
+            body=redact_urls(cut_middle(text, limit)),
             time_ns=int(record.created * 1e9),
             context=context_ids(),
             scope=record.name,
@@ -167,7 +167,7 @@ class StructlogProcessor:
         self._recorder.log(
             values,
             severity=severity,
-            body=cut_middle(redact_urls(str(event_dict.get("event", ""))), limit),
+            body=redact_urls(cut_middle(str(event_dict.get("event", "")), limit)),
             context=context_ids(),
             scope="structlog",
         )

@@ -53,7 +53,9 @@ class Recorder:
         self.clock = HybridClock()
         self.app_name = app_name
         self.role = Role.SINGLE
-        self._lock = threading.Lock()
+        # Re-entrant: a destructor may log while its own thread makes the writer.
+        self._lock = threading.RLock()
+        self._making = False
         self._family: Family | None = None
         self._writer: SpoolWriter | None = None
         self._shipper: Shipper | None = None
@@ -150,8 +152,9 @@ class Recorder:
         """Start the shipper of this process's family (once)."""
         with self._lock:
             if self._shipper is None and self._family is not None and self.role is not Role.POOL_CHILD:
-                self._shipper = Shipper(self.settings, self._family)
-                self._shipper.start()
+                shipper = Shipper(self.settings, self._family)
+                shipper.start()
+                self._shipper = shipper
 
     def spool_counts(self) -> dict[str, int]:
         """Counts of the family for the heartbeat, by attribute name."""
@@ -200,11 +203,15 @@ class Recorder:
         if self._writer is not None:
             return self._writer
         with self._lock:
-            if self._writer is None and time.monotonic() >= self._give_up_until:
-                self._writer = self._make_writer()
+            if self._writer is None and not self._making and time.monotonic() >= self._give_up_until:
+                self._making = True
+                try:
+                    self._writer = self._make_writer()
+                finally:
+                    self._making = False
         if self._writer is None:
             self._unspooled += 1
-        elif self.role is Role.SINGLE:
+        elif self.role is Role.SINGLE and self._shipper is None:
             self.start_shipping()
         return self._writer
 
@@ -228,9 +235,12 @@ class Recorder:
 
     def _after_fork(self) -> None:
         """In the child, before anything else runs there: no lock, descriptor or thread of the parent is ours."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._making = False
         self.clock.renew_lock()
-        self._shipper = None
+        if self._shipper:
+            self._shipper.abandon()
+            self._shipper = None
         self._settled.clear()
         self._new_instance()
         if self._writer:

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from celeryscope import exceptions, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
+from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder
 from celeryscope.spool.format import CLOSES, FAILURE, OPENS
 from celeryscope.tracing import context_of, workflow_trace
@@ -70,10 +71,10 @@ def attempt_of(request: Context | None) -> Attempt | None:
 class Running:
     """Handlers of Celery's task signals in the process that runs the task."""
 
-    def __init__(self, recorder: Recorder, tracer: trace.Tracer, system: str) -> None:
+    def __init__(self, recorder: Recorder, tracer: trace.Tracer, publishing: Publishing) -> None:
         self._recorder = recorder
         self._tracer = tracer
-        self._system = system
+        self._publishing = publishing
         self._ended = threading.local()
 
     @guarded
@@ -88,7 +89,7 @@ class Running:
             semconv.TASK_NAME: task.name,
             semconv.DELIVERY: delivery,
             semconv.WORKER: request.hostname,
-            semconv.MESSAGING_SYSTEM: self._system,
+            semconv.MESSAGING_SYSTEM: self._publishing.system,
             semconv.STARTED_AT: started_at,
             semconv.QUEUE_TIME: tasks.queue_time(values, started_at),
             semconv.CLOCK: self._recorder.clock.tick(header.get(semconv.HEADER_CLOCK, 0)),

@@ -101,6 +101,13 @@ class Settings:
         ]
         if not self.endpoint.startswith(("http://", "https://")):
             problems.append(f"{PREFIX}ENDPOINT: must begin with http:// or https://")
+        if not (self.token.isascii() and self.token.isprintable()):
+            problems.append(f"{PREFIX}TOKEN: must be printable ASCII, without a line's end")
+        problems += [
+            f"{PREFIX}{name.upper()}: there is no such file"
+            for name in ("ca_file", "client_cert_file", "client_key_file")
+            if (path := getattr(self, name)) and not Path(path).is_file()
+        ]
         if self.log_level.upper() not in _LEVELS:
             problems.append(f"{PREFIX}LOG_LEVEL: must be one of {', '.join(_LEVELS)}")
         if problems:
@@ -118,4 +125,5 @@ def _convert(kind: Any, text: str) -> Any:
             return kind(text)
         except ValueError:
             raise ValueError(f"must be {'a whole number' if kind is int else 'a number'}") from None
-    return text if kind is str else Path(text)
+    # A secret from a file often brings its line's end along.
+    return text.strip() if kind is str else Path(text)

@@ -10,6 +10,7 @@ from celery.worker.request import Request
 from celeryscope import exceptions, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
+from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder, Role
 from celeryscope.running import attempt_of, failure_kind, new_delivery
 from celeryscope.spool.format import CLOSES, FAILURE
@@ -20,9 +21,9 @@ from celeryscope.tracing import trace_id_of
 class Supervising:
     """Handlers of Celery's signals in the worker's main process."""
 
-    def __init__(self, recorder: Recorder, system: str) -> None:
+    def __init__(self, recorder: Recorder, publishing: Publishing) -> None:
         self._recorder = recorder
-        self._system = system
+        self._publishing = publishing
         # A request lives as long as its job does; so nothing has to be cleaned up here.
         self._requests: weakref.WeakValueDictionary[str, Request] = weakref.WeakValueDictionary()
 
@@ -100,7 +101,7 @@ class Supervising:
 
     def _snapshot(self, source: Any) -> dict[str, Any]:
         values = tasks.snapshot(source, self._recorder.settings.capture_args)
-        values[semconv.MESSAGING_SYSTEM] = self._system
+        values[semconv.MESSAGING_SYSTEM] = self._publishing.system
         return values
 
     def _has_ended(self, source: dict[str, Any]) -> bool:

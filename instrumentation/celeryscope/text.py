@@ -2,14 +2,15 @@
 
 import re
 
+# All runs are bounded: an unbounded one before a literal costs quadratic time on a user's long word.
 _NAMES_A_SECRET = (
-    r"[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api_?key|authorization|credential|private_?key)[\w.-]*"
+    r"(?:passw(?:or)?d|passphrase|secret|token|api_?key|authorization|credential|private_?key)[\w.-]{0,64}"
 )
 _SECRET_IN_REPR = re.compile(
-    rf"""((?P<quote>['"]?){_NAMES_A_SECRET}(?P=quote)\s*(?::|=)\s*)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,)}}\]]+)""",
+    rf"""({_NAMES_A_SECRET}['"]?\s{{0,8}}[:=]\s{{0,8}})(b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\s,)}}\]]+)""",
     re.IGNORECASE,
 )
-_SECRET_IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)", re.IGNORECASE)
+_SECRET_IN_URL = re.compile(r"(://[^/\s:@]{0,256}:)[^/\s@]{1,1024}(?=@)")
 REDACTED = "[redacted]"
 
 

@@ -29,7 +29,9 @@ class SpoolSpanProcessor(SpanProcessor):
     @guarded
     def on_start(self, span: Span, parent_context: context_api.Context | None = None) -> None:  # noqa: ARG002 - the interface's
         """Write a task's span ahead, so that a killed process doesn't take it along."""
-        attributes = span.attributes
+        attributes, context = span.attributes, span.get_span_context()
+        if context is None or not context.trace_flags.sampled:
+            return
         if self._recorder and span.kind is trace.SpanKind.CONSUMER and attributes and semconv.DELIVERY in attributes:
             self._recorder.open_span(span)
 

@@ -6,6 +6,7 @@ The real collector needs Kafka; these tests are about what leaves the worker. Th
 import gzip
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -15,6 +16,8 @@ class Sink:
 
     def __init__(self) -> None:
         self.status = 200
+        self.refuse: Callable[[list[dict[str, Any]]], bool] = lambda _: False
+        """Requests with such records are answered with 400."""
         self.answer: dict[str, Any] = {}
         self.logs: list[dict[str, Any]] = []
         self.spans: list[dict[str, Any]] = []
@@ -45,13 +48,18 @@ class Sink:
         """States of the task's attempts in the clock's order, without repetition of a uid."""
         return [event["celery.state"] for event in self.events() if event.get("celery.task_name") == task_name]
 
-    def keep(self, path: str, request: dict[str, Any], token: str | None) -> None:
+    def keep(self, request: dict[str, Any], token: str | None) -> int:
+        """The status to answer with."""
         with self._lock:
             self.requests += 1
             self.tokens.add(token)
+            logs = _records(request, "resourceLogs", "scopeLogs", "logRecords")
+            if self.refuse(logs):
+                return 400
             if self.status == 200:
-                self.logs += _records(request, "resourceLogs", "scopeLogs", "logRecords")
+                self.logs += logs
                 self.spans += _records(request, "resourceSpans", "scopeSpans", "spans")
+            return self.status
 
 
 def _records(request: dict[str, Any], outer: str, inner: str, leaf: str) -> list[dict[str, Any]]:
@@ -96,9 +104,9 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
-            sink.keep(self.path, json.loads(body), self.headers["Authorization"])
+            status = sink.keep(json.loads(body), self.headers["Authorization"])
             answer = json.dumps(sink.answer).encode()
-            self.send_response(sink.status)
+            self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)

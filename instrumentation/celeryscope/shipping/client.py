@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import ssl
 import zlib
 from collections.abc import Mapping
@@ -31,12 +32,8 @@ class CollectorClient:
         }
         if settings.token:
             self._headers["Authorization"] = f"Bearer {settings.token}"
-        self._pool = urllib3.PoolManager(
-            num_pools=1,
-            timeout=urllib3.Timeout(connect=min(3.0, settings.request_timeout), read=settings.request_timeout),
-            retries=False,
-            ssl_context=_tls(settings),
-        )
+        self._settings = settings
+        self._pool: urllib3.PoolManager | None = None
 
     def post(self, path: str, body: bytes) -> int:
         """Send one request; returns how many of its records the collector refused for ever.
@@ -46,12 +43,24 @@ class CollectorClient:
         packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
         packed = packer.compress(body) + packer.flush()
         try:
-            response = self._pool.request("POST", self._base + path, body=packed, headers=self._headers)
-        except urllib3.exceptions.HTTPError as error:
+            response = self._connected().request("POST", self._base + path, body=packed, headers=self._headers)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unavailable(f"The collector at {self._base} can't be reached: {error}") from error
         if response.status != 200:
             raise _error(self._base, response.status, response.data, response.headers)
         return _refused(response.data)
+
+    def _connected(self) -> urllib3.PoolManager:
+        """Made at the first request: a certificate that can't be read now may be there later. Raises OSError."""
+        if self._pool is None:
+            timeout = self._settings.request_timeout
+            self._pool = urllib3.PoolManager(
+                num_pools=1,
+                timeout=urllib3.Timeout(connect=min(3.0, timeout), read=timeout),
+                retries=False,
+                ssl_context=_tls(self._settings),
+            )
+        return self._pool
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
@@ -70,11 +79,16 @@ def _error(base: str, status: int, data: bytes, headers: Mapping[str, str]) -> C
         return Unauthorized(f"The collector at {base} refuses the token (status {status}); check CELERYSCOPE_TOKEN.")
     if status in _REFUSED:
         return Rejected("refused", f"The collector at {base} refused a request (status {status}): {detail}")
+    return Unavailable(f"The collector at {base} answered status {status}: {detail}", _seconds(headers))
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """``Retry-After``, between half a second and half a minute; None when it is missing or no number."""
     try:
-        retry_after: float | None = float(headers.get("Retry-After", ""))
+        wanted = float(headers.get("Retry-After", ""))
     except ValueError:
-        retry_after = None
-    return Unavailable(f"The collector at {base} answered status {status}: {detail}", retry_after)
+        return None
+    return min(max(wanted, 0.5), 30.0) if math.isfinite(wanted) else None
 
 
 def _refused(data: bytes) -> int:

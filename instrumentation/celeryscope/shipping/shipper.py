@@ -17,6 +17,8 @@ from celeryscope.spool.reader import FamilyReader
 logger = logging.getLogger("celeryscope")
 
 _ADOPT_INTERVAL = 10.0
+_ADOPTED_MOST = 16
+"""Families adopted at once; each holds a descriptor, and the others wait for their turn."""
 _BACKOFF_FIRST, _BACKOFF_MOST = 0.5, 30.0
 
 
@@ -62,6 +64,11 @@ class Shipper:
         except Exception:
             logger.exception("celeryscope: shipping the rest failed; it stays in the spool")
 
+    def abandon(self) -> None:
+        """After a fork, in the child: let go of the families' locks, which the child would keep alive."""
+        for reader in [*([self._own] if self._own else []), *self._adopted]:
+            reader.family.release()
+
     def counts(self) -> tuple[int, dict[str, int]]:
         """Records shipped and dropped (by reason) of the own family."""
         if self._own is None:
@@ -91,6 +98,10 @@ class Shipper:
                 more |= self._ship(reader, final and reader is self._own)
             except (Unavailable, Unauthorized, OSError) as error:
                 return self._back_off(reader, error)
+            except BaseException:
+                # What was read but not shipped must be read again.
+                reader.rewind()
+                raise
         self._retire()
         return 0.0 if more else self._settings.ship_interval
 
@@ -139,6 +150,8 @@ class Shipper:
         self._adopt_at = time.monotonic() + _ADOPT_INTERVAL
         ours = {reader.family.path for reader in [*([self._own] if self._own else []), *self._adopted]}
         for path in families(self._settings.spool_dir):
+            if len(self._adopted) >= _ADOPTED_MOST:
+                break
             if path not in ours and (family := Family.adopt(path)):
                 self._adopted.append(FamilyReader(family, own=False))
 
@@ -146,6 +159,7 @@ class Shipper:
         for reader in [reader for reader in self._adopted if reader.is_finished]:
             reader.finish(self._settings.spool_dir)
             self._adopted.remove(reader)
+            self._adopt_at = 0.0
 
     def pending_bytes(self) -> int:
         """Bytes of the own family's segments that are not shipped yet."""

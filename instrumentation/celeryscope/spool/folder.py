@@ -126,7 +126,8 @@ class Family:
 
     def remove(self) -> None:
         """Delete the folder, which holds no segments any more, and let go of the lock."""
-        for entry in list(self.path.iterdir()):
+        # The lock's file goes last: without it nobody could adopt what an interruption leaves here.
+        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == LOCK):
             entry.unlink(missing_ok=True)
         self.path.rmdir()
         self.release()
@@ -138,4 +139,11 @@ def families(spool: Path) -> list[Path]:
         found = [entry for entry in spool.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     except FileNotFoundError:
         return []
-    return sorted(found, key=lambda path: path.stat().st_ctime_ns if path.exists() else 0)
+    return sorted(found, key=_changed_at)
+
+
+def _changed_at(path: Path) -> int:
+    try:
+        return path.stat().st_ctime_ns
+    except FileNotFoundError:
+        return 0

@@ -23,6 +23,9 @@ DROPPED_UNWRITTEN = "unwritten"
 CHECKPOINT = "checkpoint.json"
 """A family's counts and positions, in its folder."""
 _NAME = "ledger.json"
+_MERGED = "merged"
+"""Names of the families added last: one whose folder was not removed in time must not count twice."""
+_MERGED_MOST = 1000
 
 
 @dataclass(slots=True)
@@ -68,12 +71,16 @@ def past(spool: Path) -> Ledger:
     return Ledger.from_dict(read_json(spool / _NAME))
 
 
-def add_to_past(spool: Path, ledger: Ledger) -> None:
-    """Add an ending family's counts; several shippers may do so at once. Raises OSError."""
+def add_to_past(spool: Path, family: str, ledger: Ledger) -> None:
+    """Add an ending family's counts, once however often it is said; several shippers may do so. Raises OSError."""
     with _locked(spool / "ledger.lock"):
-        total = past(spool)
+        saved = read_json(spool / _NAME)
+        merged = list(saved.get(_MERGED, ()))
+        if family in merged:
+            return
+        total = Ledger.from_dict(saved)
         total.add(ledger)
-        write_atomically(spool / _NAME, total.as_dict())
+        write_atomically(spool / _NAME, total.as_dict() | {_MERGED: [*merged, family][-_MERGED_MOST:]})
 
 
 @contextmanager

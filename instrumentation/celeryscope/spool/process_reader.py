@@ -86,8 +86,11 @@ class ProcessReader:
                     self._note(item)
                     if item.end <= self.position.offset:
                         continue
-                    if item.is_record:
-                        self._count(item.number, dropped)
+                    if item.kind == frame.HEADER:
+                        self._reach(item.number, dropped)
+                    elif item.is_record:
+                        self._reach(item.number - 1, dropped)
+                        self.position.number, self._corrupt = item.number, False
                         batch.add(item.kind, self.resource, self._scope(item.scope), item.payload)
                     self.position.offset = item.end
                     if batch.size >= budget:
@@ -114,12 +117,12 @@ class ProcessReader:
     def _scope(self, number: int) -> bytes:
         return self._scopes[number - 1] if 0 < number <= len(self._scopes) else b"{}"
 
-    def _count(self, number: int, dropped: Counter[str]) -> None:
-        missing = max(number - self.position.number - 1, 0)
+    def _reach(self, last: int, dropped: Counter[str]) -> None:
+        """All records up to number ``last`` were read, or are missing now."""
+        missing = max(last - self.position.number, 0)
         known = min(missing, self.position.ahead)
         self.position.ahead -= known
         missing -= known
         if missing:
             dropped[DROPPED_CORRUPT if self._corrupt else DROPPED_UNWRITTEN] += missing
-        self._corrupt = False
-        self.position.number = max(number, self.position.number)
+        self.position.number = max(last, self.position.number)

@@ -15,6 +15,7 @@ LOST_GRACE = 30.0
 """Seconds in which a living main process may say what became of a dead child's task (billiard waits 10 s itself)."""
 
 _CLOSED_MOST = 10_000
+_QUOTA_REST = 0.9
 
 
 class FamilyReader:
@@ -31,6 +32,7 @@ class FamilyReader:
         self._closed_elsewhere: dict[int, None] = {}
         self._done: set[str] = set()
         self._dead_since: dict[str, float] = {}
+        self._worth: dict[Path, int] = {}
         self._readers: dict[str, ProcessReader] = {}
         self._dropped: Counter[str] = Counter()
         self._changed = False
@@ -52,7 +54,8 @@ class FamilyReader:
 
         ``final``: the family's main process is ending, so a dead child's attempts are closed without waiting.
         """
-        batch = Batch()
+        batch, dead = Batch(), list[tuple[str, ProcessReader, Segment]]()
+        everything = True
         for process, listed in segments(self.family.path).items():
             if process in self._done:
                 continue
@@ -61,9 +64,15 @@ class FamilyReader:
             found = listed if alive else segments(self.family.path).get(process, listed)
             at_end = reader.read(found, batch, budget, self._dropped)
             if at_end and not alive and not is_locked(found[-1].path):
-                self._end_process(process, reader, found[-1], batch, final)
+                dead.append((process, reader, found[-1]))
+            everything &= at_end
             if batch.size >= budget:
+                everything = False
                 break
+        if everything:
+            # Only now all is known that other processes of the family have told of the dead ones' attempts.
+            for process, reader, last in dead:
+                self._end_process(process, reader, last, batch, final)
         while len(self._closed_elsewhere) > _CLOSED_MOST:
             del self._closed_elsewhere[next(iter(self._closed_elsewhere))]
         return batch
@@ -98,11 +107,16 @@ class FamilyReader:
         """
         found = segments(self.family.path)
         sizes = {item.path: _size(item.path) for items in found.values() for item in items}
-        excess = sum(sizes.values()) - max_bytes
-        if excess <= 0:
+        if sum(sizes.values()) <= max_bytes:
             return 0
+        # Somewhat below, so that this is not done anew for every segment.
+        excess = sum(sizes.values()) - max_bytes * _QUOTA_REST
         closed = [item for items in found.values() for item in (items[:-1] if is_locked(items[-1].path) else items)]
-        closed.sort(key=lambda item: (_must_stay(item.path), _modified(item.path)))
+        # A closed segment does not change any more.
+        self._worth = {
+            item.path: self._worth[item.path] if item.path in self._worth else _worth(item.path) for item in closed
+        }
+        closed.sort(key=lambda item: (self._worth[item.path], _modified(item.path)))
         dropped = 0
         for item in closed:
             if excess <= 0:
@@ -136,7 +150,7 @@ class FamilyReader:
         for items in segments(self.family.path).values():
             for item in items:
                 item.path.unlink(missing_ok=True)
-        ledger.add_to_past(spool, self.ledger)
+        ledger.add_to_past(spool, self.family.path.name, self.ledger)
         self.family.remove()
 
     def _end_process(self, process: str, reader: ProcessReader, last: Segment, batch: Batch, final: bool) -> None:
@@ -204,10 +218,20 @@ def _modified(path: Path) -> int:
         return time.time_ns()
 
 
-def _must_stay(path: Path) -> bool:
-    """Whether the segment tells of failures, or of tasks and spans under way; the quota drops it last."""
+def _worth(path: Path) -> int:
+    """2: the segment tells of failures; 1: of what is still under way at its end; 0: of neither."""
     data = path.read_bytes()
+    opened: set[tuple[int, int]] = set()
     try:
-        return any(item.flags & (frame.FAILURE | frame.CARRIED) for item in frame.frames(data, len(frame.MAGIC)))
+        for item in frame.frames(data, len(frame.MAGIC)):
+            if item.flags & frame.FAILURE:
+                return 2
+            if item.kind == frame.OPEN_SPAN or item.flags & frame.OPENS:
+                opened.add((item.kind, item.key))
+            elif item.kind == frame.SPAN:
+                opened.discard((frame.OPEN_SPAN, item.key))
+            elif item.flags & frame.CLOSES:
+                opened.discard((frame.LOG, item.key))
     except frame.CorruptFrame:
-        return False
+        return 0
+    return 1 if opened else 0

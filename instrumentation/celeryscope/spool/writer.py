@@ -1,21 +1,64 @@
 """The writing end: one process appends its records to its own segments, at once."""
 
+import errno
 import fcntl
 import os
 import threading
+from collections import deque
 from pathlib import Path
 
 from celeryscope.spool import format as frame
 from celeryscope.spool.folder import segment_name
 
 _MODE = 0o600
+_RETRY_AFTER = 64 * 1024
+"""Bytes to go on in a full segment when the next one could not be made."""
+
+
+class _Segment:
+    """One segment file while it is written; locked as long as it is open."""
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self.size = 0
+        self._scopes: dict[bytes, int] = {}
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, _MODE)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def append(self, data: bytes) -> bool:
+        """Whether all of it was written; if not, none of it is there."""
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError:
+            return False
+        if written < len(data):
+            # A torn frame in the middle would cost all behind it.
+            os.ftruncate(self._descriptor, self.size)
+            return False
+        self.size += written
+        return True
+
+    def scope(self, scope: bytes) -> int:
+        """The scope's number in this segment; 0, which stands for none, when it can't be written."""
+        number = self._scopes.get(scope)
+        if number is None:
+            if not self.append(frame.pack(0, frame.SCOPE, 0, 0, 0, scope)):
+                return 0
+            number = self._scopes[scope] = len(self._scopes) + 1
+        return number
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class SpoolWriter:
     """Appends frames to the process's current segment and begins the next one when it is full; thread-safe.
 
     What a method has returned from survives the end of the process by any signal. A record that can't be written (full
-    disk) is lost, but its number is used up, so that the reader counts it; nothing is raised for it.
+    disk) is lost, but its number is used up, so that the reader counts it; nothing is raised for it. What a destructor
+    or a signal handler says while its own thread is writing is written right behind.
     """
 
     def __init__(self, folder: Path, process: str, resource: bytes, max_segment_bytes: int) -> None:
@@ -25,37 +68,25 @@ class SpoolWriter:
         self._resource = resource
         self._max_segment_bytes = max_segment_bytes
         self._lock = threading.Lock()
+        self._holder = 0
+        self._deferred: deque[tuple[int, int, int, bytes, bytes]] = deque()
         self._open: dict[tuple[int, int], tuple[int, bytes, bytes]] = {}
         self._number = 0
-        self._segment = 0
-        self._descriptor = -1
-        self._begin_segment()
-
-    @property
-    def written(self) -> int:
-        """Records of this process so far."""
-        return self._number
+        self._segments = 0
+        self._limit = max_segment_bytes
+        self._segment = self._begin_segment()
 
     def log(self, payload: bytes, scope: bytes, flags: int = 0, key: int = 0) -> None:
         """Write a log record (OTLP/JSON); ``flags`` of ``format``, ``key`` the delivery it opens or closes."""
-        with self._lock:
-            if flags & frame.OPENS:
-                self._open[frame.LOG, key] = (flags, payload, scope)
-            elif flags & frame.CLOSES:
-                self._open.pop((frame.LOG, key), None)
-            self._record(frame.LOG, flags, key, payload, scope)
+        self._submit((frame.LOG, flags, key, payload, scope))
 
     def span(self, payload: bytes, scope: bytes, key: int) -> None:
         """Write a span that ended; ``key`` is its id."""
-        with self._lock:
-            self._open.pop((frame.OPEN_SPAN, key), None)
-            self._record(frame.SPAN, 0, key, payload, scope)
+        self._submit((frame.SPAN, 0, key, payload, scope))
 
     def open_span(self, payload: bytes, scope: bytes, key: int) -> None:
         """Write a span that has begun, so that it isn't lost with the process."""
-        with self._lock:
-            self._open[frame.OPEN_SPAN, key] = (0, payload, scope)
-            self._append(frame.pack(0, frame.OPEN_SPAN, 0, self._scope(scope), key, payload))
+        self._submit((frame.OPEN_SPAN, 0, key, payload, scope))
 
     def close(self) -> None:
         """End the last segment; open spans and attempts in it count as lost with the process."""
@@ -64,49 +95,70 @@ class SpoolWriter:
 
     def abandon(self) -> None:
         """After a fork, in the child: let go of the parent's segment, whose lock the child would keep alive."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._segment.close()
 
-    def _record(self, kind: int, flags: int, key: int, payload: bytes, scope: bytes) -> None:
-        if self._size >= self._max_segment_bytes:
-            self._begin_segment()
+    def _submit(self, item: tuple[int, int, int, bytes, bytes]) -> None:
+        me = threading.get_ident()
+        if self._holder == me:
+            self._deferred.append(item)
+            return
+        with self._lock:
+            self._holder = me
+            try:
+                self._write(*item)
+                while self._deferred:
+                    self._write(*self._deferred.popleft())
+            finally:
+                self._holder = 0
+
+    def _write(self, kind: int, flags: int, key: int, payload: bytes, scope: bytes) -> None:
+        self._note(kind, flags, key, payload, scope)
+        if kind == frame.OPEN_SPAN:
+            self._segment.append(frame.pack(0, kind, flags, self._segment.scope(scope), key, payload))
+            return
+        if self._segment.size >= self._limit:
+            self._rotate()
         self._number += 1
-        self._append(frame.pack(self._number, kind, flags, self._scope(scope), key, payload))
+        self._segment.append(frame.pack(self._number, kind, flags, self._segment.scope(scope), key, payload))
 
-    def _scope(self, scope: bytes) -> int:
-        number = self._scopes.get(scope)
-        if number is None:
-            number = self._scopes[scope] = len(self._scopes) + 1
-            self._append(frame.pack(0, frame.SCOPE, 0, 0, 0, scope))
-        return number
+    def _note(self, kind: int, flags: int, key: int, payload: bytes, scope: bytes) -> None:
+        """Keep what is open, for the head of the next segment (invariant 5)."""
+        if kind == frame.OPEN_SPAN or flags & frame.OPENS:
+            self._open[kind, key] = (flags, payload, scope)
+        elif kind == frame.SPAN:
+            self._open.pop((frame.OPEN_SPAN, key), None)
+        elif flags & frame.CLOSES:
+            self._open.pop((frame.LOG, key), None)
 
-    def _append(self, data: bytes) -> None:
+    def _rotate(self) -> None:
         try:
-            written = os.write(self._descriptor, data)
+            previous, self._segment = self._segment, self._begin_segment()
         except OSError:
-            written = 0
-        if written == len(data):
-            self._size += written
-        elif written:
-            # A torn frame in the middle would cost all behind it.
-            os.ftruncate(self._descriptor, self._size)
+            # The full segment can still be written to; the next one is tried again a little later.
+            self._limit = self._segment.size + _RETRY_AFTER
+            return
+        self._limit = self._max_segment_bytes
+        previous.close()
 
-    def _begin_segment(self) -> None:
-        """Make the next segment: locked and complete up to what is open before it gets its name (invariants 5, 6)."""
-        name = segment_name(self._process, self._segment + 1)
+    def _begin_segment(self) -> _Segment:
+        """The next segment: locked and complete up to what is open before it gets its name (invariants 5, 6).
+
+        Raises OSError when it can't be made whole; nothing is left of it then.
+        """
+        name = segment_name(self._process, self._segments + 1)
         hidden = self._folder / f".{name}"
-        previous, self._descriptor = (
-            self._descriptor,
-            os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, _MODE),
-        )
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        self._segment += 1
-        self._size = 0
-        self._scopes: dict[bytes, int] = {}
-        self._append(frame.MAGIC + frame.pack(self._number, frame.HEADER, 0, 0, 0, self._resource))
-        for (kind, key), (flags, payload, scope) in self._open.items():
-            self._append(frame.pack(0, kind, flags | frame.CARRIED, self._scope(scope), key, payload))
-        hidden.rename(self._folder / name)
-        if previous >= 0:
-            os.close(previous)
+        segment = _Segment(hidden)
+        try:
+            whole = segment.append(frame.MAGIC + frame.pack(self._number, frame.HEADER, 0, 0, 0, self._resource))
+            for (kind, key), (flags, payload, scope) in self._open.items():
+                number = segment.scope(scope)
+                whole &= segment.append(frame.pack(0, kind, flags | frame.CARRIED, number, key, payload))
+            if not whole:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - undone right below
+            hidden.rename(self._folder / name)
+        except BaseException:
+            segment.close()
+            hidden.unlink(missing_ok=True)
+            raise
+        self._segments += 1
+        return segment

@@ -237,6 +237,84 @@ def test_a_full_disk_raises_nothing_and_is_counted(family: Family, monkeypatch: 
     assert reader.ledger.dropped == Counter({ledger.DROPPED_UNWRITTEN: 1})
 
 
+def test_a_disk_that_is_full_when_a_segment_ends_costs_only_what_could_not_be_written(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = _writer(family, segment_max_bytes=500)
+    for number in range(5):
+        writer.log(b"%02d" % number + b"x" * 100, SCOPE)
+    real_write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real_write(descriptor, data[: len(data) // 2]))
+    for number in range(5, 10):
+        writer.log(b"%02d" % number + b"x" * 100, SCOPE)
+    monkeypatch.undo()
+    for number in range(10, 30):
+        writer.log(b"%02d" % number + b"x" * 100, SCOPE)
+    writer.close()
+    reader = FamilyReader(family, own=True)
+    assert [int(payload[:2]) for payload in _read_all(reader)] == [*range(5), *range(10, 30)]
+    assert reader.ledger.dropped == Counter({ledger.DROPPED_UNWRITTEN: 5})
+
+
+def test_when_no_further_file_can_be_opened_the_full_segment_goes_on(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = _writer(family, segment_max_bytes=500)
+
+    def no_more(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "open", no_more)
+    for number in range(20):
+        writer.log(b"%02d" % number + b"x" * 100, SCOPE)
+    monkeypatch.undo()
+    assert len(_read_all(FamilyReader(family, own=True))) == 20
+
+
+def test_what_a_destructor_says_while_its_thread_is_writing_is_written_too(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = _writer(family)
+    real_write = os.write
+    said = []
+
+    def interrupted(descriptor: int, data: bytes) -> int:
+        if not said:
+            said.append("once")
+            writer.log(b"from a destructor", SCOPE)
+        return real_write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", interrupted)
+    writer.log(b"interrupted", SCOPE)
+    reader = FamilyReader(family, own=True)
+    assert _read_all(reader) == [b"interrupted", b"from a destructor"]
+    assert not reader.ledger.dropped
+
+
+def test_an_adopter_reads_all_processes_before_it_takes_an_attempt_for_lost(family: Family) -> None:
+    child, main = _writer(family, "10-child"), _writer(family, "7-main")
+    child.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
+    main.log(b'{"time_limit":1}', SCOPE, frame.CLOSES, key=255)
+    child.close()
+    main.close()
+    assert not any(b"celery.task.lost" in payload for payload in _read_all(FamilyReader(family, own=False)))
+
+
+def test_a_family_that_is_finished_twice_counts_once(family: Family) -> None:
+    writer = _writer(family)
+    writer.log(b"one", SCOPE)
+    writer.close()
+    spool = family.path.parent
+    reader = FamilyReader(family, own=False)
+    _read_all(reader)
+    reader.commit(0)
+    ledger.add_to_past(spool, family.path.name, reader.ledger)  # killed before it could remove the folder
+    again = FamilyReader(family, own=False)
+    assert again.is_finished
+    again.finish(spool)
+    assert count(spool)["written"] == 1
+
+
 CRASHING = """
 import sys
 from pathlib import Path
