@@ -51,6 +51,10 @@ test: lint pytest ## Lint, then run all tests, against real Kafka, Elasticsearch
 pytest: $(INSTALLED) ## Run the tests only; PYTEST_ARGS="tests/pipelines -x" narrows them
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
 
+.PHONY: bench
+bench: $(INSTALLED) ## Measure the hot paths of worker, collector and indexer
+	@$(PYTHON) tests/bench/hot_paths.py
+
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, types, the rules between packages and the generated documents
 	@$(VENV)/bin/ruff check --quiet .

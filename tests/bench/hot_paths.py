@@ -1,0 +1,147 @@
+"""CPU per item of the three hot paths, in one process each, as ratios to what stands beside them in the same run.
+
+    make bench
+
+Worker: a no-op task through Celery's own tracer: plain, with opentelemetry-instrumentation-celery whose spans go
+nowhere, and with celeryscope (events and spans into the spool). Collector: decode, redact, limit and encode a request
+of 500 records, beside parsing and writing the same JSON with orjson. Indexer: decode and documents of the same records.
+Absolute times are noise on a shared machine; the ratios of one run are what to compare.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+_RUNS = 5
+_TASKS = 2000
+_RECORDS = 500
+_OUTPUT = Path(__file__).parents[2] / "build" / "bench" / "hot_paths.json"
+
+
+def _cpu(work: Callable[[], object], items: int) -> float:
+    """Median CPU in microseconds an item over the runs, after one to warm up."""
+    work()
+    times = []
+    for _ in range(_RUNS):
+        begin = time.process_time()
+        work()
+        times.append((time.process_time() - begin) / items * 1e6)
+    return median(times)
+
+
+def _worker(kind: str) -> float:
+    from celery import Celery
+    from celery.app.trace import build_tracer
+
+    app = Celery("bench", broker="memory://", backend="cache+memory://")
+
+    @app.task(name="noop", ignore_result=True)
+    def noop() -> None: ...
+
+    if kind == "opentelemetry":
+        from opentelemetry import trace
+        from opentelemetry.instrumentation.celery import CeleryInstrumentor
+        from opentelemetry.sdk.trace import TracerProvider
+
+        trace.set_tracer_provider(TracerProvider())
+        CeleryInstrumentor().instrument()
+    elif kind == "celeryscope":
+        import celeryscope
+
+        folder = tempfile.mkdtemp(prefix="celeryscope-bench-")
+        # Nobody listens there: what is measured is the process that runs tasks, which ships nothing in a pool.
+        celeryscope.instrument(
+            app, spool_dir=Path(folder), endpoint="http://127.0.0.1:1", ship_interval=3600.0, logs=False
+        )
+    tracer = build_tracer(noop.name, noop, app=app)
+
+    def run() -> None:
+        for _ in range(_TASKS):
+            task_id = str(uuid.uuid4())
+            header = {"sent_at": 1, "clock": 2, "received_at": 3, "delivery": os.urandom(8).hex()}
+            request = {
+                "id": task_id,
+                "root_id": task_id,
+                "task": "noop",
+                "retries": 0,
+                "hostname": "w@h",
+                "is_eager": False,
+            }
+            request |= {
+                "delivery_info": {"routing_key": "celery"},
+                "argsrepr": "()",
+                "kwargsrepr": "{}",
+                "celeryscope": header,
+            }
+            tracer(task_id, (), {}, request)
+
+    return _cpu(run, _TASKS)
+
+
+def _request() -> bytes:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from celeryscope import semconv
+    from support import messages
+
+    events = [messages.event(semconv.EVENT_TASK_SUCCEEDED, str(uuid.uuid4())) for _ in range(_RECORDS)]
+    return messages.request("logs", "bench", *events)
+
+
+def _services() -> dict[str, float]:
+    import orjson
+
+    from celeryscope_collector.build import processors
+    from celeryscope_collector.pipeline import ExportRequest, Pipeline
+    from celeryscope_collector.records import LOGS
+    from celeryscope_collector.settings import CollectorSettings
+    from celeryscope_pipelines.decode import decode
+    from celeryscope_pipelines.documents import documents_for
+
+    body = _request()
+    pipeline = Pipeline(processors(CollectorSettings()), 64 * 1024 * 1024, 900_000)
+    export = ExportRequest(LOGS, "bench", "application/json", "", body, time.time_ns())
+    return {
+        "orjson, parse and write": _cpu(lambda: orjson.dumps(orjson.loads(body)), _RECORDS),
+        "collector": _cpu(lambda: pipeline.run(export, 6), _RECORDS),
+        "indexer": _cpu(lambda: [documents_for(record) for record in decode(body, "log")], _RECORDS),
+    }
+
+
+def _in_a_process(part: str) -> Any:
+    done = subprocess.run([sys.executable, __file__, part], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    """Measure, print a table, and keep the figures in ``build/bench/hot_paths.json``."""
+    plain, *others = [(kind, _in_a_process(kind)) for kind in ("plain", "opentelemetry", "celeryscope")]
+    services = _in_a_process("services")
+    figures = [{"name": "no-op task, plain", "value": round(plain[1], 1), "unit": "µs"}]
+    figures += [
+        {"name": f"no-op task, added by {kind}", "value": round(value - plain[1], 1), "unit": "µs"}
+        for kind, value in others
+    ]
+    base = services["orjson, parse and write"]
+    for name, value in services.items():
+        figures.append({"name": f"{name}, a record", "value": round(value, 1), "unit": "µs"})
+        if value != base:
+            figures.append({"name": f"{name} / orjson", "value": round(value / base, 2), "unit": "ratio"})
+    for figure in figures:
+        print(f"{figure['name']:<40} {figure['value']:>8} {figure['unit']}")
+    _OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    _OUTPUT.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        main()
+    else:
+        print(json.dumps(_services() if sys.argv[1] == "services" else _worker(sys.argv[1])))
