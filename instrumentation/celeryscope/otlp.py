@@ -25,8 +25,7 @@ _STATUS = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
 def any_value(value: Any) -> dict[str, Any]:
     """An OTLP ``AnyValue``; what is no string, bool, number, sequence or mapping of such becomes its ``str``."""
     if isinstance(value, str):
-        # A lone surrogate (from undecodable bytes) has no UTF-8 form.
-        return {"stringValue": value if value.isascii() else value.encode(errors="replace").decode()}
+        return {"stringValue": _utf8(value)}
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
@@ -38,12 +37,25 @@ def any_value(value: Any) -> dict[str, Any]:
         return {"kvlistValue": {"values": attributes(value)}}
     if isinstance(value, list | tuple | set | frozenset):
         return {"arrayValue": {"values": [any_value(item) for item in value]}}
-    return {"stringValue": "" if value is None else _text(value)}
+    return {"stringValue": "" if value is None else _utf8(_text(value))}
 
 
 def attributes(values: Mapping[Any, Any]) -> list[dict[str, Any]]:
     """OTLP ``KeyValue`` list; None values are left out."""
-    return [{"key": str(key), "value": any_value(value)} for key, value in values.items() if value is not None]
+    # Most values are plain strings and small integers; they are made here, without a call for each.
+    result: list[dict[str, Any]] = []
+    for key, value in values.items():
+        if value is None:
+            continue
+        kind = type(value)
+        if kind is str and value.isascii():
+            made = {"stringValue": value}
+        elif kind is int and -(2**63) <= value < 2**63:
+            made = {"intValue": str(value)}
+        else:
+            made = any_value(value)
+        result.append({"key": key if type(key) is str and key.isascii() else _utf8(str(key)), "value": made})
+    return result
 
 
 def log_record(
@@ -81,7 +93,7 @@ def span(readable: ReadableSpan) -> bytes:
     record: dict[str, Any] = {
         "traceId": f"{context.trace_id:032x}",
         "spanId": f"{context.span_id:016x}",
-        "name": readable.name,
+        "name": _utf8(readable.name),
         "kind": _KINDS[readable.kind],
         "startTimeUnixNano": str(readable.start_time or 0),
         "attributes": attributes(readable.attributes or {}),
@@ -95,7 +107,11 @@ def span(readable: ReadableSpan) -> bytes:
         record["traceState"] = context.trace_state.to_header()
     if readable.events:
         record["events"] = [
-            {"timeUnixNano": str(event.timestamp), "name": event.name, "attributes": attributes(event.attributes or {})}
+            {
+                "timeUnixNano": str(event.timestamp),
+                "name": _utf8(event.name),
+                "attributes": attributes(event.attributes or {}),
+            }
             for event in readable.events
         ]
     if readable.links:
@@ -113,7 +129,7 @@ def span(readable: ReadableSpan) -> bytes:
 def _status(readable: ReadableSpan) -> dict[str, Any]:
     status: dict[str, Any] = {"code": _STATUS[readable.status.status_code]}
     if readable.status.description:
-        status["message"] = readable.status.description
+        status["message"] = _utf8(readable.status.description)
     return status
 
 
@@ -138,6 +154,11 @@ def request(kind: str, groups: Mapping[tuple[bytes, bytes], Iterable[bytes]]) ->
         for (resource, scope), payloads in groups.items()
     ]
     return b'{"%b":[%b]}' % (outer, b",".join(parts))
+
+
+def _utf8(text: str) -> str:
+    """The text without lone surrogates (from undecodable bytes), which have no UTF-8 form."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _text(value: Any) -> str:

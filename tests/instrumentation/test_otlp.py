@@ -88,3 +88,15 @@ def test_a_value_whose_str_raises_does_no_harm() -> None:
 
     payload = otlp.log_record(time_ns=1, values={"x": Hostile()}, body="", severity_number=9, severity_text="INFO")
     assert orjson.loads(payload)["attributes"][0]["value"]["stringValue"] == "<Hostile: RuntimeError in __str__>"
+
+
+def test_text_that_has_no_utf_8_form_is_sent_all_the_same() -> None:
+    broken = b"\xff name".decode(errors="surrogateescape")
+    payload = otlp.log_record(
+        time_ns=1, values={broken: broken, "list": [broken]}, body=broken, severity_number=9, severity_text="INFO"
+    )
+    assert _log(payload).resource_logs[0].scope_logs[0].log_records[0].body.string_value == "? name"
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
+    with tracer.start_as_current_span(broken) as span:
+        span.add_event(broken)
+    assert orjson.loads(otlp.span(span))["name"] == "? name"
