@@ -51,15 +51,16 @@ class Sink:
     def keep(self, request: dict[str, Any], token: str | None) -> int:
         """The status to answer with."""
         with self._lock:
+            status = self.status  # once: a test may change it at any moment
             self.requests += 1
             self.tokens.add(token)
             logs = _records(request, "resourceLogs", "scopeLogs", "logRecords")
             if self.refuse(logs):
                 return 400
-            if self.status == 200:
+            if status == 200:
                 self.logs += logs
                 self.spans += _records(request, "resourceSpans", "scopeSpans", "spans")
-            return self.status
+            return status
 
 
 def _records(request: dict[str, Any], outer: str, inner: str, leaf: str) -> list[dict[str, Any]]:
