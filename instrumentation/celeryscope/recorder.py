@@ -84,7 +84,7 @@ class Recorder:
     ) -> None:
         """Record one event; ``context`` is (trace id, span id), ``flags`` and ``key`` as in ``spool.format``."""
         self.log(
-            {semconv.LOG_RECORD_UID: uid or self._uid(), **values},
+            {semconv.LOG_RECORD_UID: uid, **values} if uid else values,
             severity=severity,
             body=body,
             event_name=name,

@@ -53,8 +53,9 @@ def snapshot(request: Getter, capture_args: bool = True) -> dict[str, Any]:
     header = header_of(request)
     delivery_info = request.get("delivery_info") or {}
     task_id, retries = request.get("id"), request.get("retries") or 0
-    steps = header.get(semconv.HEADER_CHAIN) or plan(request).get(semconv.HEADER_CHAIN) or []
-    chord = header.get(semconv.HEADER_CHORD) or plan(request).get(semconv.HEADER_CHORD) or [None, None]
+    planned = plan(request) | header
+    steps = planned.get(semconv.HEADER_CHAIN) or []
+    chord = planned.get(semconv.HEADER_CHORD) or [None, None]
     values = {
         semconv.TASK_ID: task_id,
         semconv.TASK_NAME: request.get("task"),

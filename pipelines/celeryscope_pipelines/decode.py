@@ -1,23 +1,18 @@
 """A Kafka message as records: OTLP/JSON or OTLP protobuf, as our collector or any other one writes it."""
 
-import base64
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from celeryscope import semconv
 from celeryscope.errors import Rejected
+from celeryscope.service.protobuf import export_request
 from celeryscope_pipelines.attributes import plain
 from celeryscope_pipelines.records import KEYS, LOG, SPAN, Origin, Record
 
 KIND_OF_TOPIC = {semconv.TOPIC_TRACES: SPAN, semconv.TOPIC_LOGS: LOG}
-_MESSAGES: dict[str, Any] = {SPAN: ExportTraceServiceRequest, LOG: ExportLogsServiceRequest}
-_IDS = ("traceId", "spanId", "parentSpanId")
 
 
 def decode(value: bytes, kind: str) -> list[Record]:
@@ -72,15 +67,6 @@ def _json(value: bytes) -> dict[str, Any]:
 
 def _protobuf(value: bytes, kind: str) -> dict[str, Any]:
     try:
-        message = _MESSAGES[kind].FromString(value)
+        return export_request(value, kind)
     except DecodeError as error:
         raise Rejected("undecodable", f"The message is neither OTLP/JSON nor OTLP protobuf: {error}") from error
-    request: dict[str, Any] = MessageToDict(message, use_integers_for_enums=True)
-    outer, inner, leaf = KEYS[kind]
-    for by_resource in request.get(outer, ()):
-        for by_scope in by_resource.get(inner, ()):
-            for item in by_scope.get(leaf, ()):
-                for part in (item, *item.get("links", ())):
-                    # protobuf's own JSON has bytes in base64, OTLP's has ids in hexadecimal
-                    part.update({name: base64.b64decode(part[name]).hex() for name in _IDS if name in part})
-    return request

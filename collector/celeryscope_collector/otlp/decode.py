@@ -1,24 +1,19 @@
 """An OTLP/HTTP request, JSON or protobuf, as records."""
 
-import base64
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from celeryscope.errors import Rejected
+from celeryscope.service.protobuf import export_request
 from celeryscope_collector.otlp.answers import JSON
 from celeryscope_collector.otlp.validity import checked_log, checked_origin, checked_span
 from celeryscope_collector.records import LOGS, TRACES, Origin, Record, Signal
 
-_REQUESTS: Final[dict[str, Any]] = {TRACES.kind: ExportTraceServiceRequest, LOGS.kind: ExportLogsServiceRequest}
 _CHECKS: Final = {TRACES.kind: checked_span, LOGS.kind: checked_log}
-_ID_FIELDS: Final = ("traceId", "spanId", "parentSpanId")
 
 
 @dataclass
@@ -91,21 +86,6 @@ def _parsed_json(body: bytes) -> dict[str, Any]:
 
 def _parsed_protobuf(body: bytes, signal: Signal) -> dict[str, Any]:
     try:
-        message = _REQUESTS[signal.kind].FromString(body)
+        return export_request(body, signal.kind)
     except DecodeError as error:
         raise Rejected("malformed", f"the body is not a valid protobuf export request: {error}") from None
-    request: dict[str, Any] = MessageToDict(message, use_integers_for_enums=True)
-    for by_resource in request.get(signal.resource_key, ()):
-        for by_scope in by_resource.get(signal.scope_key, ()):
-            for item in by_scope.get(signal.item_key, ()):
-                _spell_ids_in_hexadecimal(item)
-                for link in item.get("links", ()):
-                    _spell_ids_in_hexadecimal(link)
-    return request
-
-
-def _spell_ids_in_hexadecimal(item: dict[str, Any]) -> None:
-    # Protobuf's own JSON has bytes in base64; OTLP/JSON has these three in hexadecimal.
-    for name in _ID_FIELDS:
-        if name in item:
-            item[name] = base64.b64decode(item[name]).hex()

@@ -3,13 +3,12 @@
 An error stands at the end of its traceback and its cause at the beginning, so both ends are kept.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from celeryscope import semconv
-from celeryscope_collector.processors import Processor, once_per_origin
-from celeryscope_collector.records import Origin, Record
+from celeryscope_collector.processors import ForTenant, in_place
+from celeryscope_collector.records import Origin
 
 _OURS: Final = ("celery.", "exception.", "log.record.", "messaging.", "service.")
 """Attributes that are kept first when there are too many."""
@@ -39,7 +38,7 @@ def cut(text: str, limit: int) -> str:
     return head.decode(errors="ignore") + marker.decode() + tail.decode(errors="ignore")
 
 
-def limits(bounds: Limits) -> Callable[[str], Processor]:
+def limits(bounds: Limits) -> ForTenant:
     """The processor; names of shortened attributes are in ``celery.cut``, dropped ones counted by OTLP's field."""
 
     def bounded(origin: Origin) -> Origin:
@@ -47,17 +46,7 @@ def limits(bounds: Limits) -> Callable[[str], Processor]:
             limit_attributes(part, bounds)
         return origin
 
-    def for_tenant(_tenant: str) -> Processor:
-        within = once_per_origin(bounded)
-
-        def process(record: Record) -> Record:
-            record.origin = within(record.origin)
-            limit_item(record.item, bounds)
-            return record
-
-        return process
-
-    return for_tenant
+    return in_place(bounded, lambda item: limit_item(item, bounds))
 
 
 def limit_item(item: dict[str, Any], bounds: Limits) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final
 
-from celeryscope_collector.processors import Processor, once_per_origin
-from celeryscope_collector.records import Origin, Record
+from celeryscope_collector.processors import ForTenant, in_place
+from celeryscope_collector.records import Origin
 
 REDACTED: Final = "[redacted]"
 DENIED: Final = (
@@ -50,7 +50,7 @@ def redact_text(text: str) -> str:
     return _USERINFO.sub(r"://\1:" + REDACTED + "@", text)
 
 
-def redaction(more: Iterable[str] = (), keep: Iterable[str] = ()) -> Callable[[str], Processor]:
+def redaction(more: Iterable[str] = (), keep: Iterable[str] = ()) -> ForTenant:
     """The processor, once for all tenants; ``more`` extends the denied terms, ``keep`` names keys to leave alone."""
     is_secret = secret_keys(more, keep)
 
@@ -59,17 +59,7 @@ def redaction(more: Iterable[str] = (), keep: Iterable[str] = ()) -> Callable[[s
         redact_attributes(origin.scope.get("attributes", ()), is_secret)
         return origin
 
-    def for_tenant(_tenant: str) -> Processor:
-        cleaned = once_per_origin(clean)
-
-        def process(record: Record) -> Record:
-            record.origin = cleaned(record.origin)
-            redact_item(record.item, is_secret)
-            return record
-
-        return process
-
-    return for_tenant
+    return in_place(clean, lambda item: redact_item(item, is_secret))
 
 
 def redact_item(item: dict[str, Any], is_secret: Callable[[str], bool]) -> None:

@@ -1,7 +1,7 @@
 """Base of the services' settings: frozen, read from the environment once, all errors reported together."""
 
 import os
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,8 +13,6 @@ class ServiceSettings(BaseSettings):
     """A group of settings that share a prefix of environment variables, e.g. ``CELERYSCOPE_KAFKA_``."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
-    shared_prefixes: ClassVar[tuple[str, ...]] = ()
-    """Prefixes of other groups that begin with this group's own prefix, so that their names are not called unknown."""
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
@@ -40,7 +38,6 @@ def _unknown_names(group: type[ServiceSettings]) -> list[str]:
         f"{name}: no such setting; the settings reference in docs/settings.md lists them"
         for name in sorted(os.environ)
         if prefix and name.upper().startswith(prefix.upper()) and name.upper() not in known
-        if not name.startswith(group.shared_prefixes or ("\0",))
     ]
 
 

@@ -66,7 +66,7 @@ class Shipper:
 
     def abandon(self) -> None:
         """After a fork, in the child: let go of the families' locks, which the child would keep alive."""
-        for reader in [*([self._own] if self._own else []), *self._adopted]:
+        for reader in self._readers:
             reader.family.release()
 
     def counts(self) -> tuple[int, dict[str, int]]:
@@ -75,6 +75,11 @@ class Shipper:
             return 0, {}
         return self._own.ledger.shipped, dict(self._own.ledger.dropped)
 
+    @property
+    def _readers(self) -> list[FamilyReader]:
+        """Of all families this shipper ships for, its own first."""
+        return [*([self._own] if self._own else []), *self._adopted]
+
     def _drain(self) -> None:
         while True:
             self._failures = 0
@@ -82,7 +87,7 @@ class Shipper:
             if pause == self._settings.ship_interval or time.monotonic() + pause > self._deadline:
                 break
             time.sleep(pause)
-        for reader in [*self._adopted, *([self._own] if self._own else [])]:
+        for reader in self._readers:
             if reader.is_finished:
                 reader.finish(self._settings.spool_dir)
             else:
@@ -93,7 +98,7 @@ class Shipper:
         if not final:
             self._adopt()
         more = False
-        for reader in [*([self._own] if self._own else []), *self._adopted]:
+        for reader in self._readers:
             try:
                 more |= self._ship(reader, final and reader is self._own)
             except (Unavailable, Unauthorized, OSError) as error:
@@ -148,7 +153,7 @@ class Shipper:
         if time.monotonic() < self._adopt_at:
             return
         self._adopt_at = time.monotonic() + _ADOPT_INTERVAL
-        ours = {reader.family.path for reader in [*([self._own] if self._own else []), *self._adopted]}
+        ours = {reader.family.path for reader in self._readers}
         for path in families(self._settings.spool_dir):
             if len(self._adopted) >= _ADOPTED_MOST:
                 break

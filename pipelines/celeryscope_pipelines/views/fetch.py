@@ -120,7 +120,10 @@ class Store:
         query = queries.failure_query(selection)
         query["bool"]["filter"].append({"prefix": {f"attributes.{semconv.FINGERPRINT}": prefix.lower()}})
         found = self.search(
-            queries.logs_index(self.tenant), query=query, size=0, aggs=queries.cluster_aggregations(5, "count")
+            queries.logs_index(self.tenant),
+            query=query,
+            size=0,
+            aggs=queries.cluster_aggregations(5, queries.ORDER_COUNT),
         )
         buckets = (found.get("aggregations") or {}).get("clusters", {}).get("buckets", [])
         if not buckets:

@@ -115,7 +115,7 @@ def failure_query(selection: FailureSelection) -> Query:
 
 def cluster_aggregations(limit: int, order: str) -> Query:
     """Counts of failures by fingerprint, each with its first and last time, tasks and workers."""
-    by_order: Query = {"_count": "desc"} if order == ORDER_COUNT else {"last": "desc"}
+    by_order: Query = {"last": "desc"} if order == ORDER_LATEST else {"_count": "desc"}
     return {
         "clusters": {
             "terms": {"field": f"attributes.{semconv.FINGERPRINT}", "size": limit, "order": by_order},
