@@ -73,7 +73,7 @@ docs: $(INSTALLED) ## Write docs/settings.md from the settings themselves
 
 .PHONY: lock
 lock: $(INSTALLED) ## Pin the dependencies again; LOCK_ARGS=--upgrade takes newer versions
-	@$(LOCK) --all-extras --group dev -c requirements/constraints.txt -o requirements/dev.txt
+	@$(LOCK) --all-extras --group dev --group bench -c requirements/constraints.txt -o requirements/dev.txt
 	@$(LOCK) -c requirements/dev.txt -o requirements/base.txt
 	@$(LOCK) --extra collector -c requirements/dev.txt -o requirements/collector.txt
 	@$(LOCK) --extra pipelines -c requirements/dev.txt -o requirements/pipelines.txt
