@@ -22,7 +22,7 @@ class Worker:
             "BROKER_URL": f"{redis_url.rstrip('/').removesuffix('/0')}/0",
             "RESULT_URL": f"{redis_url.rstrip('/').removesuffix('/0')}/1",
             "QUEUE": folder.name,
-            "PYTHONPATH": str(_TESTS),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(_TESTS), os.environ.get("PYTHONPATH")])),
             "CELERYSCOPE_ENDPOINT": sink.url,
             "CELERYSCOPE_SPOOL_DIR": str(folder / "spool"),
             "CELERYSCOPE_SHIP_INTERVAL": "0.1",
