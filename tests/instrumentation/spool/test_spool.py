@@ -359,13 +359,3 @@ def test_what_was_written_before_a_sigkill_is_adopted_and_read(tmp_path: Path, s
         "pending": 0,
         "dropped": {},
     }
-
-
-def test_a_spool_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    if os.getuid() != 0:
-        pytest.skip("only root can give a folder away")
-    from celeryscope.errors import ConfigError
-
-    os.chown(tmp_path, 12345, -1)
-    with pytest.raises(ConfigError, match="another user"):
-        Family.create(tmp_path)
