@@ -21,6 +21,8 @@ missing=""
 has_java || missing="$missing openjdk-17-jre-headless"
 command -v mvn >/dev/null || missing="$missing maven"
 command -v redis-server >/dev/null || missing="$missing redis-server"
+# Not in the search path of everybody.
+[ -x "${RABBITMQ_HOME:-/usr/lib/rabbitmq}/bin/rabbitmq-server" ] || missing="$missing rabbitmq-server"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 [ -z "$missing" ] && exit 0
 

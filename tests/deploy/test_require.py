@@ -16,18 +16,26 @@ def machine(tmp_path: Path) -> Path:
     for program in ("sh", "id", "sed"):
         (tmp_path / program).symlink_to(shutil.which(program) or program)
     (tmp_path / "python3").symlink_to(sys.executable)
+    install(tmp_path, "rabbitmq/bin/rabbitmq-server")
     return tmp_path
 
 
 def install(machine: Path, program: str, says: str = "") -> None:
     script = machine / program
+    script.parent.mkdir(parents=True, exist_ok=True)
     script.unlink(missing_ok=True)
     script.write_text(f"#!/bin/sh\necho '{says}' >&2\n")
     script.chmod(0o755)
 
 
 def require(machine: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([REQUIRE], env={"PATH": str(machine)}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [REQUIRE],
+        env={"PATH": str(machine), "RABBITMQ_HOME": str(machine / "rabbitmq")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_nothing_is_said_when_nothing_is_missing(machine: Path) -> None:
@@ -39,9 +47,11 @@ def test_nothing_is_said_when_nothing_is_missing(machine: Path) -> None:
 
 
 def test_one_line_names_all_that_is_missing(machine: Path) -> None:
+    (machine / "rabbitmq/bin/rabbitmq-server").unlink()
     done = require(machine)
     assert done.returncode == 1
-    assert done.stderr == "Please install (names of Debian packages): openjdk-17-jre-headless maven redis-server\n"
+    packages = "openjdk-17-jre-headless maven redis-server rabbitmq-server"
+    assert done.stderr == f"Please install (names of Debian packages): {packages}\n"
 
 
 def test_a_java_that_is_too_old_counts_as_missing(machine: Path) -> None:

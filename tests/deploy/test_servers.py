@@ -17,10 +17,11 @@ import pytest
 import urllib3
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
+from kombu import Connection
 from redis import Redis as RedisClient
 
 from celeryscope.errors import ConfigError, Rejected, Unavailable
-from servers import Elasticsearch, Kafka, Redis
+from servers import Elasticsearch, Kafka, RabbitMQ, Redis
 from servers.__main__ import standing
 from servers.download import verify
 
@@ -129,6 +130,28 @@ def test_redis_answers_and_is_found_again_through_its_folder(tmp_path: Path) -> 
             assert client.ping()
         again.stop()
         assert not first.alive
+
+
+@pytest.mark.rabbitmq
+def test_rabbitmq_gives_back_a_message_and_leaves_no_process_behind(tmp_path: Path) -> None:
+    with RabbitMQ(tmp_path) as server:
+        family = psutil.Process(server._recorded()["pid"]).children(recursive=True)
+        assert "epmd" in {process.name() for process in family}
+        with Connection(server.url) as client:
+            queue = client.SimpleQueue("test-servers")
+            queue.put("hello")
+            assert queue.get(timeout=10).payload == "hello"
+            queue.close()
+    assert all(until_gone(process.pid) for process in family)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.rabbitmq
+def test_a_killed_rabbitmq_takes_its_port_mapper_along(tmp_path: Path) -> None:
+    with RabbitMQ(tmp_path) as server:
+        family = psutil.Process(server._recorded()["pid"]).children(recursive=True)
+        server.kill()
+        assert all(until_gone(process.pid) for process in family)
 
 
 @pytest.mark.redis

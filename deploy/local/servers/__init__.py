@@ -1,7 +1,7 @@
-"""Real Kafka, Elasticsearch and Redis on loopback, for the demo, the tests and work at the desk; no containers.
+"""Real Kafka, Elasticsearch, Redis and RabbitMQ on loopback, for demo, tests and work at the desk; no containers.
 
-Needs Java 17, Maven (for the first download only) and redis-server. Each server lives in a folder of its own and takes
-a free port unless it is told one::
+Needs Java 17, Maven (for the first download only), redis-server and rabbitmq-server. Each server lives in a folder of
+its own and takes a free port unless it is told one::
 
     with Kafka(folder) as kafka:
         kafka.bootstrap_servers
@@ -13,6 +13,7 @@ another process finds it again through the same folder.
 from servers.elasticsearch import Elasticsearch
 from servers.kafka import Kafka
 from servers.process import Server
+from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 
-__all__ = ["Elasticsearch", "Kafka", "Redis", "Server"]
+__all__ = ["Elasticsearch", "Kafka", "RabbitMQ", "Redis", "Server"]
