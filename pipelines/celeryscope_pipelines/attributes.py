@@ -25,6 +25,10 @@ MOMENTS: Final = frozenset(
         semconv.ETA,
         semconv.EXPIRES,
         semconv.RETRY_ETA,
+        semconv.BROKER_LOST_AT,
+        semconv.BEAT_DUE_AT,
+        semconv.BEAT_LAST_RUN_AT,
+        semconv.BEAT_NEXT_AT,
     }
 )
 """Attributes whose value is microseconds since the Unix epoch; documents hold them as dates."""

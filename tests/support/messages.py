@@ -61,6 +61,14 @@ def event(name: str, task_id: str, clock: int | None = None, **attributes: Any) 
     )
 
 
+def vital(name: str, **attributes: Any) -> bytes:
+    """An event of a worker, queue, broker or schedule; attributes by their own names."""
+    values = {semconv.LOG_RECORD_UID: f"{secrets.token_hex(8)}-{next(_number)}", semconv.CLOCK: now_us(), **attributes}
+    return otlp.log_record(
+        time_ns=time.time_ns(), values=values, body=name, severity_number=9, severity_text="INFO", event_name=name
+    )
+
+
 def line(text: str, **attributes: Any) -> bytes:
     """A log line of an application."""
     uid = f"{secrets.token_hex(8)}-{next(_number)}"

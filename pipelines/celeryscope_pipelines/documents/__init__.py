@@ -33,6 +33,7 @@ _BUILDERS: dict[str, tuple[Builder, ...]] = {
     semconv.EVENT_QUEUE_DEPTH: (logs.line, entities.queue),
     semconv.EVENT_BEAT_DUE: (logs.line, entities.schedule),
     semconv.EVENT_BEAT_SENT: (logs.line, entities.schedule),
+    semconv.EVENT_BEAT_FAILED: (logs.line, entities.schedule),
 }
 _FINGERPRINTED = frozenset(
     {semconv.EVENT_TASK_RETRIED} | {event for event, builders in _BUILDERS.items() if builders is _FAILURE}

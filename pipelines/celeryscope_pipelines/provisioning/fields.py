@@ -63,6 +63,7 @@ _KEYWORDS: Final = (
     semconv.CUT,
     semconv.POOL,
     semconv.SCHEDULE,
+    semconv.SCHEDULE_RULE,
     semconv.BROKER,
     semconv.CAUSE,
     semconv.EXCEPTION_TYPE,
@@ -74,6 +75,7 @@ _KEYWORDS: Final = (
     semconv.THREAD_NAME,
     semconv.CODE_FILE,
     semconv.CODE_FUNCTION,
+    semconv.PROCESS_RUNTIME_VERSION,
 )
 _LONGS: Final = (
     semconv.RETRIES,
@@ -82,14 +84,39 @@ _LONGS: Final = (
     semconv.FINGERPRINT_VERSION,
     semconv.CONCURRENCY,
     semconv.ACTIVE,
+    semconv.PREFETCHED,
+    semconv.SCHEDULED,
     semconv.PROCESSED,
+    semconv.CHILD_PIDS,
+    semconv.CHILD_MEMORY,
+    semconv.CHILD_TASKS,
+    semconv.QUEUE_DEPTH,
+    semconv.QUEUE_CONSUMERS,
+    semconv.BROKER_UNACKNOWLEDGED,
+    semconv.TASKS_REGISTERED,
+    semconv.TASKS_ACKS_LATE,
+    semconv.TASKS_WITHOUT_LIMIT,
+    semconv.SCHEDULE_RUNS,
+    semconv.PROCESS_MEMORY,
+    semconv.PROCESS_FILES,
     semconv.SPOOL_SHIPPED,
     semconv.SPOOL_PENDING_BYTES,
     semconv.PROCESS_PID,
     semconv.CODE_LINE,
 )
-_DOUBLES: Final = (semconv.QUEUE_TIME, semconv.RUNTIME)
-_BOOLEANS: Final = (semconv.TERMINATED, semconv.EXPIRED, semconv.REDELIVERED)
+_DOUBLES: Final = (
+    semconv.QUEUE_TIME,
+    semconv.RUNTIME,
+    semconv.CHILD_CPU,
+    semconv.CHILD_AGE,
+    semconv.PROCESS_CPU,
+    semconv.PROCESS_UPTIME,
+    semconv.LOAD_1M,
+    semconv.BROKER_OUTAGE,
+    semconv.SCHEDULE_INTERVAL,
+    semconv.BEAT_LATE,
+)
+_BOOLEANS: Final = (semconv.TERMINATED, semconv.EXPIRED, semconv.REDELIVERED, semconv.BROKER_CONNECTED)
 _DATES: Final = (*sorted(MOMENTS), semconv.FIRST_SEEN, semconv.LAST_SEEN)
 _WORDS: Final = (semconv.ARGS, semconv.KWARGS, semconv.RETRY_REASON, semconv.EXCEPTION_STACKTRACE)
 

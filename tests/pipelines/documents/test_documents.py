@@ -297,23 +297,26 @@ def test_the_fingerprint_leaves_the_record_as_it_came() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "key", "index"),
+    ("event", "key", "index", "identity"),
     [
-        (semconv.EVENT_WORKER_ONLINE, semconv.WORKER, "celery-workers"),
-        (semconv.EVENT_WORKER_HEARTBEAT, semconv.WORKER, "celery-workers"),
-        (semconv.EVENT_WORKER_OFFLINE, semconv.WORKER, "celery-workers"),
-        (semconv.EVENT_QUEUE_DEPTH, semconv.MESSAGING_DESTINATION, "celery-queues"),
-        (semconv.EVENT_BEAT_DUE, semconv.SCHEDULE, "celery-schedules"),
-        (semconv.EVENT_BEAT_SENT, semconv.SCHEDULE, "celery-schedules"),
+        (semconv.EVENT_WORKER_ONLINE, semconv.WORKER, "celery-workers", "acme/name@host"),
+        (semconv.EVENT_WORKER_HEARTBEAT, semconv.WORKER, "celery-workers", "acme/name@host"),
+        (semconv.EVENT_WORKER_OFFLINE, semconv.WORKER, "celery-workers", "acme/name@host"),
+        (semconv.EVENT_QUEUE_DEPTH, semconv.MESSAGING_DESTINATION, "celery-queues", "acme/name@host"),
+        (semconv.EVENT_BEAT_DUE, semconv.SCHEDULE, "celery-schedules", "acme/shop-worker/name@host"),
+        (semconv.EVENT_BEAT_SENT, semconv.SCHEDULE, "celery-schedules", "acme/shop-worker/name@host"),
+        (semconv.EVENT_BEAT_FAILED, semconv.SCHEDULE, "celery-schedules", "acme/shop-worker/name@host"),
     ],
 )
-def test_a_worker_queue_or_schedule_is_a_line_and_its_last_snapshot(event: str, key: str, index: str) -> None:
+def test_a_worker_queue_or_schedule_is_a_line_and_its_last_snapshot(
+    event: str, key: str, index: str, identity: str
+) -> None:
     line, entity = documents_for(log(event, **{key: "name@host", semconv.CLOCK: 43}))
     assert line.body["event_name"] == event
     assert entity == Write(
         Op.VERSIONED,
         index,
-        "acme/name@host",
+        identity,
         {
             key: "name@host",
             "celery.clock": 43,
@@ -328,9 +331,32 @@ def test_a_worker_queue_or_schedule_is_a_line_and_its_last_snapshot(event: str, 
     )
 
 
-def test_another_event_is_a_line_under_its_own_name() -> None:
-    (write,) = documents_for(log("celery.broker.lost"))
-    assert write.body["event_name"] == "celery.broker.lost"
+def test_queues_of_one_name_on_two_brokers_are_two_queues() -> None:
+    known = {semconv.MESSAGING_DESTINATION: "celery", semconv.CLOCK: 43}
+    ids = {documents_for(log(semconv.EVENT_QUEUE_DEPTH, **known, **{semconv.BROKER: url}))[1].id for url in ("a", "b")}
+    assert ids == {"acme/a/celery", "acme/b/celery"}
+
+
+def test_the_children_of_a_worker_stay_side_by_side_in_its_snapshot() -> None:
+    children = {semconv.CHILD_PIDS: [7, 8], semconv.CHILD_MEMORY: [100, 200], semconv.CHILD_CPU: [0.5, 1]}
+    _, entity = documents_for(
+        log(semconv.EVENT_WORKER_HEARTBEAT, **{semconv.WORKER: "w", semconv.CLOCK: 1}, **children)
+    )
+    assert children.items() <= entity.body.items()
+
+
+def test_the_moments_of_a_schedule_and_of_an_outage_are_dates() -> None:
+    moments = (semconv.BEAT_DUE_AT, semconv.BEAT_LAST_RUN_AT, semconv.BEAT_NEXT_AT, semconv.BROKER_LOST_AT)
+    (line,) = documents_for(log(semconv.EVENT_BROKER_LOST, **dict.fromkeys(moments, AT_US)))
+    assert {line.body["attributes"][name] for name in moments} == {MOMENT}
+
+
+@pytest.mark.parametrize(
+    "event", [semconv.EVENT_BROKER_LOST, semconv.EVENT_BROKER_REGAINED, semconv.EVENT_WORKER_CONFIG]
+)
+def test_another_event_is_a_line_under_its_own_name(event: str) -> None:
+    (write,) = documents_for(log(event))
+    assert write.body["event_name"] == event
 
 
 def test_without_a_tenant_a_record_is_the_default_ones() -> None:

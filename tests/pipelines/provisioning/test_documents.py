@@ -157,6 +157,32 @@ def test_values_of_any_length_and_depth_are_kept(store: Store) -> None:
     assert store.count(store.logs, {"match_all": {}}) == 1
 
 
+def test_the_children_of_workers_are_asked_for_what_one_of_them_does_and_for_their_sum(store: Store) -> None:
+    for worker, memory in (("small", [10, 20]), ("large", [10, 5_000_000_000])):
+        children = {semconv.CHILD_PIDS: [7, 8], semconv.CHILD_MEMORY: memory, semconv.CHILD_CPU: [0, 0.5]}
+        beat = {semconv.WORKER: worker, semconv.BROKER: "redis://cache/0", semconv.BROKER_CONNECTED: worker == "small"}
+        store.write("log", messages.vital(semconv.EVENT_WORKER_HEARTBEAT, **beat, **children))
+    grown = {"range": {semconv.CHILD_MEMORY: {"gt": 1_000_000_000}}}
+    for index in (store.logs, semconv.INDEX_WORKERS):
+        tenant = queries.of_tenant(store.tenant, grown) if index == semconv.INDEX_WORKERS else grown
+        (found,) = store.client.search(index=index, query=tenant, fields=[semconv.WORKER, "host.name"])["hits"]["hits"]
+        assert found["fields"][semconv.WORKER] == ["large"]
+        assert store.count(index, {"bool": {"filter": [tenant, {"term": {semconv.BROKER_CONNECTED: False}}]}}) == 1
+    total = store.client.search(index=store.logs, size=0, aggs={"all": {"sum": {"field": semconv.CHILD_CPU}}})
+    assert total["aggregations"]["all"]["value"] == 1.0
+
+
+def test_schedules_and_queues_are_found_by_when_they_are_due_and_how_deep_they_are(store: Store) -> None:
+    due = {semconv.SCHEDULE: "nightly", semconv.SCHEDULE_RULE: "<crontab: 0 4 * * *>", semconv.BEAT_NEXT_AT: 1}
+    store.write("log", messages.vital(semconv.EVENT_BEAT_SENT, **due, **{semconv.BEAT_LATE: 1}))
+    depth = {semconv.QUEUE_DEPTH: 7, f"{semconv.QUEUE_DEPTH_OF_PRIORITY_PREFIX}3": 7}
+    store.write("log", messages.vital(semconv.EVENT_QUEUE_DEPTH, **{semconv.MESSAGING_DESTINATION: "q"}, **depth))
+    missed = queries.of_tenant(store.tenant, {"range": {semconv.BEAT_NEXT_AT: {"lt": "now-1m"}}})
+    assert store.count(semconv.INDEX_SCHEDULES, missed) == 1
+    deep = queries.of_tenant(store.tenant, {"range": {semconv.QUEUE_DEPTH: {"gte": 7}}})
+    assert store.count(semconv.INDEX_QUEUES, deep) == 1
+
+
 def test_a_later_snapshot_replaces_an_attempt_and_an_earlier_one_does_not(store: Store) -> None:
     task = str(uuid4())
     store.write("log", messages.event(semconv.EVENT_TASK_SUCCEEDED, task, clock=20))
