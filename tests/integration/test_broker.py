@@ -1,0 +1,121 @@
+"""What a worker tells when its broker is lost and when it has it again: why, and for how long."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis as Client
+
+from servers import Redis
+from support.sink import Sink
+from support.waiting import until
+from support.workers import Worker
+
+pytestmark = pytest.mark.redis
+
+SECOND = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis of our own, for it is killed and closed."""
+    with Redis(tmp_path_factory.mktemp("broker")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def worker(broker: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with Sink() as sink, Worker(sink, broker.url, tmp_path_factory.mktemp("worker"), "solo") as running:
+        yield running
+
+
+def told(sink: Sink) -> list[dict[str, Any]]:
+    return [event for event in sink.events() if event["event_name"].startswith("celery.broker.")]
+
+
+def outage(worker: Worker, lose: Callable[[], object], regain: Callable[[], object]) -> list[dict[str, Any]]:
+    """What is told of one outage."""
+    before = len(told(worker.sink))
+    lose()
+    until(lambda: len(told(worker.sink)) > before, what=f"lost; {worker.log()[-1500:]}")
+    regain()
+    until(
+        lambda: told(worker.sink)[-1]["event_name"] == "celery.broker.regained", what=f"regained {worker.log()[-1500:]}"
+    )
+    return told(worker.sink)[before:]
+
+
+def test_a_broker_that_dies_is_lost_to_the_network_until_it_is_back(worker: Worker, broker: Redis) -> None:
+    lost, regained = outage(worker, broker.kill, broker.start)
+    assert (lost["event_name"], lost["celery.cause"], lost["severity"]) == ("celery.broker.lost", "network", "ERROR")
+    assert lost["celery.broker"] == f"redis://:[redacted]@127.0.0.1:{broker.port}/0"
+    assert lost["celery.worker"].startswith("celery@")
+    assert "onnect" in lost["exception.message"]
+    assert regained["celery.cause"] == "network"
+    assert regained["celery.broker.lost_at"] == lost["celery.broker.lost_at"]
+    away = (regained["celery.clock"] - lost["celery.broker.lost_at"]) / SECOND
+    assert regained["celery.broker.outage"] == pytest.approx(away, abs=0.5)
+    assert worker.run("print(succeed.delay(5).get(timeout=20))") == "5"
+
+
+def test_the_heartbeat_goes_on_and_says_that_the_broker_is_away(worker: Worker, broker: Redis) -> None:
+    def away() -> None:
+        broker.kill()
+        until(lambda: not worker.sink.events("celery.worker.heartbeat")[-1]["celery.broker.connected"])
+
+    outage(worker, away, broker.start)
+    until(lambda: worker.sink.events("celery.worker.heartbeat")[-1]["celery.broker.connected"])
+
+
+def test_a_password_that_the_worker_does_not_have_is_lost_to_authentication(worker: Worker, broker: Redis) -> None:
+    with Client(port=broker.port) as client:
+
+        def close() -> None:
+            client.config_set("requirepass", "hunter2")
+            client.auth("hunter2")
+            client.client_kill_filter(_type="normal", skipme=True)
+
+        lost = outage(worker, close, lambda: client.config_set("requirepass", ""))
+    assert "authentication" in {event["celery.cause"] for event in lost}
+
+
+def test_a_broker_that_has_enough_clients_is_lost_to_a_resource_limit(worker: Worker, broker: Redis) -> None:
+    with Client(port=broker.port) as client:
+
+        def fill() -> None:
+            client.config_set("maxclients", 1)
+            client.client_kill_filter(_type="normal", skipme=True)
+
+        lost = outage(worker, fill, lambda: client.config_set("maxclients", 1000))
+    assert "resource_limit" in {event["celery.cause"] for event in lost}
+
+
+def test_each_cause_of_an_outage_is_told_once(worker: Worker) -> None:
+    causes: list[str] = []
+    for event in told(worker.sink):
+        if event["event_name"] == "celery.broker.regained":
+            causes.clear()
+        else:
+            assert event["celery.cause"] not in causes
+            causes.append(event["celery.cause"])
+
+
+def test_a_broker_that_was_never_there_is_told_before_the_worker_is_ready(tmp_path: Path) -> None:
+    server = Redis(tmp_path / "redis")
+    with Sink() as sink:
+        worker = Worker(sink, server.url, tmp_path, "solo")
+        sink.status = 503  # a worker is started without waiting for it
+        worker.start()
+        sink.status = 200
+        try:
+            until(lambda: told(sink), what="lost")
+            assert not sink.events("celery.worker.online")
+            with server:
+                until(lambda: sink.events("celery.worker.online"), what="online")
+                worker.stop()
+            (lost, regained) = told(sink)
+        finally:
+            worker.stop()
+    assert (lost["celery.cause"], regained["event_name"]) == ("network", "celery.broker.regained")
+    assert regained["celery.broker.outage"] > 0
