@@ -55,6 +55,9 @@ class Settings:
     request_timeout: float = _help("Seconds to wait for the collector's answer.", default=10.0)
     flush_timeout: float = _help("Seconds that a process waits at its end for the collector.", default=5.0)
     heartbeat_interval: float = _help("Seconds between two heartbeats of a worker.", default=30.0)
+    queue_depth_interval: float = _help(
+        "Seconds between two looks at the depth of a queue; one of its workers looks. 0: none does.", default=30.0
+    )
     logs: bool = _help("Send log lines (standard library and structlog).", default=True)
     log_level: str = _help("Lowest level of log lines to send.", default="INFO")
     spans: bool = _help("Send spans.", default=True)
@@ -99,6 +102,8 @@ class Settings:
             )
             if getattr(self, name) <= 0
         ]
+        if self.queue_depth_interval < 0:
+            problems.append(f"{PREFIX}QUEUE_DEPTH_INTERVAL: must not be below zero")
         if not self.endpoint.startswith(("http://", "https://")):
             problems.append(f"{PREFIX}ENDPOINT: must begin with http:// or https://")
         if not (self.token.isascii() and self.token.isprintable()):
