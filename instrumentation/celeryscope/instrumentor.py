@@ -15,7 +15,6 @@ from opentelemetry.sdk.trace import Tracer
 from opentelemetry.trace import NoOpTracer
 
 from celeryscope.__about__ import __version__
-from celeryscope.heartbeat import Heartbeat
 from celeryscope.logs import LogBridge, structlog_processor
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder
@@ -23,6 +22,7 @@ from celeryscope.running import Running
 from celeryscope.settings import Settings
 from celeryscope.supervising import Supervising
 from celeryscope.tracing import SpoolSpanProcessor, WorkflowIds, provider_with
+from celeryscope.vitals import Vitals
 
 _SCOPE = "opentelemetry.instrumentation.celery"
 
@@ -47,7 +47,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         self._recorder = recorder = Recorder(settings, app.main if app else None)
         tracer = self._make_tracer(recorder)
         publishing = Publishing(recorder, tracer, app)
-        self._heartbeat = Heartbeat(recorder)
+        self._vitals = Vitals(recorder)
         self._logs = LogBridge(recorder) if settings.logs else None
         if self._logs:
             self._logs.install()
@@ -64,6 +64,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
                 self._processor.retire()
             if self._logs:
                 self._logs.remove()
+            self._vitals.close()
             self._recorder.close()
             CeleryInstrumentor()._is_instrumented_by_opentelemetry = False
         self._connected = []
@@ -103,6 +104,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         self._connect(signals.worker_init, self._on_worker_init)
         self._connect(signals.worker_ready, self._on_worker_ready)
         self._connect(signals.worker_shutdown, self._on_worker_shutdown)
+        self._connect(signals.beat_init, self._on_beat_init)
         if self._logs:
             self._connect(signals.worker_ready, self._logs.attach_again)
             self._connect(signals.worker_process_init, self._logs.attach_again)
@@ -111,13 +113,17 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         signal.connect(handler, weak=False)
         self._connected.append((signal, handler))
 
-    def _on_worker_init(self, **_: Any) -> None:
+    def _on_worker_init(self, sender: Any, **_: Any) -> None:
         self._recorder.become_worker_main()
+        self._vitals.worker_starts(sender.app)
 
     def _on_worker_ready(self, sender: Any, **_: Any) -> None:
         # After the pool's forks: its processes must not inherit a running shipper's state.
         self._recorder.start_shipping()
-        self._heartbeat.online(sender)
+        self._vitals.worker_ready(sender)
 
     def _on_worker_shutdown(self, **_: Any) -> None:
-        self._heartbeat.offline()
+        self._vitals.worker_stops()
+
+    def _on_beat_init(self, sender: Any, **_: Any) -> None:
+        self._vitals.beat_starts(sender)

@@ -1,0 +1,135 @@
+"""How workers and queues are, as real workers tell it: heartbeats, configuration, depths told by one elected worker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from servers import Redis
+from support.sink import Sink
+from support.waiting import until
+from support.workers import Worker
+
+pytestmark = pytest.mark.redis
+
+SECOND = 1_000_000
+INTERVAL = 0.4
+
+
+@pytest.fixture(scope="module")
+def worker(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with Sink() as sink, looking(sink, redis, tmp_path_factory.mktemp("vitals")) as running:
+        yield running
+
+
+def looking(sink: Sink, redis: Redis, folder: Path, pool: str = "prefork", **environ: str) -> Worker:
+    return Worker(sink, redis.url, folder, pool, CELERYSCOPE_QUEUE_DEPTH_INTERVAL=str(INTERVAL), **environ)
+
+
+def next_beat(worker: Worker) -> dict[str, Any]:
+    """A heartbeat from after the call."""
+    seen = len(worker.sink.events("celery.worker.heartbeat"))
+    until(lambda: len(worker.sink.events("celery.worker.heartbeat")) > seen + 1, what="a heartbeat")
+    return worker.sink.events("celery.worker.heartbeat")[-1]
+
+
+def depths(sink: Sink, queue: str) -> list[dict[str, Any]]:
+    return [event for event in sink.events("celery.queue.depth") if event["messaging.destination.name"] == queue]
+
+
+def test_a_heartbeat_tells_of_the_worker_and_of_each_child_what_the_operating_system_says(worker: Worker) -> None:
+    worker.run("[r.get(timeout=20) for r in [succeed.delay() for _ in range(10)]]")
+    beat = next_beat(worker)
+    children = [child.pid for child in psutil.Process(worker.process.pid).children()]
+    assert sorted(beat["celery.child.pid"]) == sorted(children)
+    for pid, memory, age in zip(*(beat[f"celery.child.{what}"] for what in ("pid", "memory", "age")), strict=True):
+        assert memory == pytest.approx(psutil.Process(pid).memory_info().rss, rel=0.2)
+        assert 0 < age < 600
+    assert all(0 <= cpu < 2 for cpu in beat["celery.child.cpu"])
+    assert beat["process.memory.usage"] == pytest.approx(psutil.Process(worker.process.pid).memory_info().rss, rel=0.2)
+    assert beat["process.unix.file_descriptor.count"] > 10
+    assert beat["celery.broker.connected"] is True
+    assert beat["system.cpu.load_average.1m"] >= 0
+
+
+def test_the_tasks_done_are_counted_for_each_child(worker: Worker) -> None:
+    before = next_beat(worker)
+    worker.run("[r.get(timeout=20) for r in [succeed.delay() for _ in range(20)]]")
+    worker.run("fail.delay().get(timeout=20, propagate=False)")
+    after = next_beat(worker)
+    assert sum(after["celery.child.tasks"]) - sum(before["celery.child.tasks"]) == 21
+    assert after["celery.processed"] - before["celery.processed"] == 21
+
+
+def test_what_is_busy_prefetched_waiting_for_its_eta_and_left_in_the_queue_is_told_apart(worker: Worker) -> None:
+    worker.run("[succeed.apply_async(countdown=60) for _ in range(3)]")
+    until(lambda: next_beat(worker)["celery.scheduled"] == 3, what="three wait for their eta")
+    worker.run("[sleeps.apply_async((2,), priority=p) for p in (0, 3, 9) for _ in range(5)]")
+    until(lambda: (told := next_beat(worker))["celery.active"] == 2 and told["celery.prefetched"] > 0, what="busy")
+    beat = next_beat(worker)
+    # Two run, eight more are unacknowledged at most (prefetch 4 for each child); those with an eta are among them.
+    assert (beat["celery.active"], beat["celery.scheduled"]) == (2, 3)
+    assert 0 < beat["celery.prefetched"] <= 8
+    depth = next(told for told in reversed(depths(worker.sink, worker.environ["QUEUE"])))
+    assert depth["celery.queue.depth"] > 0
+    by_priority = {key: value for key, value in depth.items() if "depth_of_priority" in key}
+    assert sorted(by_priority) == [f"celery.queue.depth_of_priority.{step}" for step in (0, 3, 6, 9)]
+    assert sum(by_priority.values()) == depth["celery.queue.depth"]
+    assert by_priority["celery.queue.depth_of_priority.9"] > 0
+    assert depth["celery.broker.unacknowledged"] > 0
+    assert depth["messaging.system"] == "redis"
+    worker.run("app.control.purge()")
+
+
+def test_the_pool_has_the_size_it_has_now(worker: Worker) -> None:
+    worker.run("app.control.pool_grow(1)")
+    until(lambda: next_beat(worker)["celery.concurrency"] == 3, what="three processes")
+    until(lambda: len(next_beat(worker)["celery.child.pid"]) == 3, what="three children")
+
+
+def test_the_configuration_is_told_once_and_has_no_secrets(redis: Redis, tmp_path: Path) -> None:
+    environ = {"RESULT_URL": redis.url.replace("://", "://:hunter2@").replace("/0", "/3")}
+    with Sink() as sink, looking(sink, redis, tmp_path, "solo", **environ):
+        until(lambda: sink.events("celery.worker.config"), what="the configuration")
+        (config,) = sink.events("celery.worker.config")
+    assert (config["celery.config.task_acks_late"], config["celery.config.worker_prefetch_multiplier"]) == (False, 4)
+    assert (config["celery.config.result_backend"], config["celery.config.visibility_timeout"]) == ("redis", 3600)
+    assert config["celery.config.result_expires"] == 86400
+    assert config["celery.config.accept_content"] == ["json"]
+    assert config["celery.config.queues"] == [tmp_path.name]
+    assert "celery.config.task_time_limit" not in config
+    assert config["celery.tasks.registered"] > config["celery.tasks.without_time_limit"] > 0
+    assert config["celery.version.celery"].count(".") >= 1
+    assert "hunter2" not in str(sink.logs)
+
+
+def test_a_pool_without_processes_tells_its_vitals_without_children(redis: Redis, tmp_path: Path) -> None:
+    with Sink() as sink, looking(sink, redis, tmp_path, "gevent") as worker:
+        worker.run("[r.get(timeout=20) for r in [succeed.delay() for _ in range(3)]]")
+        beat = next_beat(worker)
+        assert (beat["celery.concurrency"], beat["celery.processed"]) == (2, 3)
+        assert "celery.child.pid" not in beat
+        until(lambda: depths(sink, worker.environ["QUEUE"]), what="the queue's depth")
+
+
+def test_one_of_the_workers_tells_the_depth_and_another_takes_over_when_it_is_killed(
+    redis: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    first, second = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    with (
+        Sink() as sink,
+        looking(sink, redis, first, "solo") as one,
+        looking(sink, redis, second, "solo", QUEUE=first.name) as two,
+    ):
+        queue = first.name
+        until(lambda: len(depths(sink, queue)) >= 5, what="depths")
+        (leader,) = {event["resource.process.pid"] for event in depths(sink, queue)}
+        elected, other = (one, two) if leader == one.process.pid else (two, one)
+        elected.kill()
+        told = len(depths(sink, queue))
+        until(lambda: depths(sink, queue)[-1]["resource.process.pid"] == other.process.pid, what="another takes over")
+        last, next_one = depths(sink, queue)[told - 1 :][:2]
+        assert (next_one["celery.clock"] - last["celery.clock"]) / SECOND < 2.5 * INTERVAL + INTERVAL + 2
+        assert {event["resource.process.pid"] for event in depths(sink, queue)[told:]} == {other.process.pid}
