@@ -5,7 +5,8 @@ import traceback
 from typing import Any
 
 from celeryscope import semconv
-from celeryscope.text import cut_middle, redact_urls
+from celeryscope.redaction import Redactor
+from celeryscope.text import cut_middle
 
 
 def type_name(kind: type[BaseException]) -> str:
@@ -36,14 +37,14 @@ def original(einfo: Any) -> BaseException | None:
     return found if isinstance(found, BaseException) else None
 
 
-def describe(error: BaseException, text: str | None, max_bytes: int) -> dict[str, str]:
+def describe(error: BaseException, text: str | None, max_bytes: int, redactor: Redactor) -> dict[str, str]:
     """The ``exception.*`` attributes; ``text`` is the traceback's text when somebody has already made it."""
     if text is None:
         text = format_traceback(error)
     return {
         semconv.EXCEPTION_TYPE: type_name(type(error)),
-        semconv.EXCEPTION_MESSAGE: redact_urls(cut_middle(message(error), max_bytes)),
-        semconv.EXCEPTION_STACKTRACE: redact_urls(cut_middle(text, max_bytes)),
+        semconv.EXCEPTION_MESSAGE: cut_middle(message(error), max_bytes, redactor.text),
+        semconv.EXCEPTION_STACKTRACE: cut_middle(text, max_bytes, redactor.traceback),
     }
 
 

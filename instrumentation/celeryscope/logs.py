@@ -13,7 +13,6 @@ from celeryscope import exceptions, semconv, tasks
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
 from celeryscope.running import Attempt, attempt_of
-from celeryscope.text import cut_middle, redact_urls
 
 _OURS = ("celeryscope", "urllib3.connectionpool", "opentelemetry")
 _ALREADY_TOLD = "celery.app.trace"
@@ -79,7 +78,6 @@ class SpoolHandler(logging.Handler):
 
     @guarded
     def _write(self, record: logging.LogRecord) -> None:
-        limit = self._recorder.settings.text_max_bytes
         text, fields = _message(record)
         values: dict[str, Any] = {
             **_attempt_values(record),
@@ -88,15 +86,15 @@ class SpoolHandler(logging.Handler):
             semconv.CODE_FILE: record.pathname,
             semconv.CODE_FUNCTION: record.funcName,
             semconv.CODE_LINE: record.lineno,
-            **fields,
+            **self._recorder.redactor.fields(fields),
         }
         error = record.exc_info[1] if record.exc_info else None
         if error is not None and record.name != _ALREADY_TOLD:
-            values |= exceptions.describe(error, None, limit)
+            values |= self._recorder.describe(error)
         self._recorder.log(
             values,
             severity=next((name for level, name in _SEVERITIES if record.levelno >= level), "DEBUG"),
-            body=redact_urls(cut_middle(text, limit)),
+            body=self._recorder.redacted(text),
             time_ns=int(record.created * 1e9),
             context=context_ids(),
             scope=record.name,
@@ -156,18 +154,18 @@ class StructlogProcessor:
         severity = _STRUCTLOG_LEVELS.get(method_name, "INFO")
         if _level_number(severity) < logging.getLevelName(self._recorder.settings.log_level.upper()):
             return
-        limit = self._recorder.settings.text_max_bytes
         attempt = current_attempt()
         values: dict[str, Any] = tasks.identity(attempt.values) if attempt else {}
-        values |= {key: value for key, value in event_dict.items() if key not in _STRUCTLOG_OWN}
+        fields = {key: value for key, value in event_dict.items() if key not in _STRUCTLOG_OWN}
+        values |= self._recorder.redactor.fields(fields)
         values[semconv.LOGGER_NAME] = event_dict.get("logger") or "structlog"
         error = _error_in(event_dict.get("exc_info"))
         if error is not None:
-            values |= exceptions.describe(error, None, limit)
+            values |= self._recorder.describe(error)
         self._recorder.log(
             values,
             severity=severity,
-            body=redact_urls(cut_middle(str(event_dict.get("event", "")), limit)),
+            body=self._recorder.redacted(str(event_dict.get("event", ""))),
             context=context_ids(),
             scope="structlog",
         )

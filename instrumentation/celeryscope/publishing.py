@@ -41,7 +41,7 @@ class Publishing:
         embed = body[2] if isinstance(body, tuple | list) and len(body) == 3 else {}
         sent_at = now_us()
         headers[semconv.HEADER] = tasks.new_header(sent_at, self._recorder.clock.tick(), embed or {})
-        values = tasks.snapshot(headers, self._recorder.settings.capture_args)
+        values = tasks.snapshot(headers, self._recorder.arguments)
         values[semconv.MESSAGING_DESTINATION] = _text(routing_key)
         values[semconv.MESSAGING_SYSTEM] = self.system
         span = self._begin(sender, values)

@@ -16,14 +16,16 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from celeryscope import otlp, resource, semconv
+from celeryscope import exceptions, otlp, resource, semconv
 from celeryscope.__about__ import __version__
 from celeryscope.clock import HybridClock
 from celeryscope.errors import ConfigError
+from celeryscope.redaction import Redactor
 from celeryscope.settings import Settings
 from celeryscope.shipping.shipper import Shipper
 from celeryscope.spool.folder import Family
 from celeryscope.spool.writer import SpoolWriter
+from celeryscope.text import cut_middle
 
 logger = logging.getLogger("celeryscope")
 
@@ -50,6 +52,7 @@ class Recorder:
 
     def __init__(self, settings: Settings, app_name: str | None = None) -> None:
         self.settings = settings
+        self.redactor = Redactor(settings.redact_names, by_name=settings.redact)
         self.clock = HybridClock()
         self.app_name = app_name
         self.role = Role.SINGLE
@@ -122,6 +125,20 @@ class Recorder:
         )
         if writer := self._ready():
             writer.log(payload, self._scope(scope, None) if scope else _OUR_SCOPE, flags, key)
+
+    def describe(self, error: BaseException, text: str | None = None) -> dict[str, str]:
+        """The ``exception.*`` attributes, redacted and bounded; ``text``: the traceback's, if it is there already."""
+        return exceptions.describe(error, text, self.settings.text_max_bytes, self.redactor)
+
+    def redacted(self, text: str) -> str:
+        """Any text, redacted and bounded."""
+        return cut_middle(text, self.settings.text_max_bytes, self.redactor.text)
+
+    def arguments(self, text: Any) -> str | None:
+        """The ``repr`` of arguments that a message carries, redacted and bounded; None when there is none to send."""
+        if not self.settings.capture_args or not isinstance(text, str) or not text:
+            return None
+        return cut_middle(text, self.settings.args_max_bytes, self.redactor.text)
 
     def open_span(self, span: ReadableSpan) -> None:
         """Record that a span has begun, so that it isn't lost with the process."""

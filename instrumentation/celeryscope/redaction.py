@@ -148,7 +148,7 @@ def redact_urls(text: str) -> str:
 
 
 def tells_nothing(name: str, value: Any) -> bool:
-    """Whether a telling name's value is no secret: a flag is none, nor is nothing, and a number of tokens is no token."""
+    """Whether a telling name's value is no secret: nothing and flags are none, and a number of tokens is no token."""
     if value is None or isinstance(value, bool):
         return True
     return isinstance(value, int | float) and _squeezed(name).endswith(("tokens", "tokencount"))

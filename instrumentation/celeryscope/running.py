@@ -82,7 +82,7 @@ class Running:
         """``task_prerun``: the attempt has started."""
         request = task.request
         header = tasks.header_of(request)
-        values = tasks.snapshot(request, self._recorder.settings.capture_args)
+        values = tasks.snapshot(request, self._recorder.arguments)
         started_at = now_us()
         delivery = values[semconv.DELIVERY] or new_delivery()
         values |= {
@@ -113,9 +113,7 @@ class Running:
         error = exceptions.original(einfo) or exception
         # Celery has made the text already, unless it had to replace an exception that can't be pickled.
         same = getattr(getattr(einfo, "exception", None), "exc", None) is error
-        described = exceptions.describe(
-            error, einfo.traceback if same else None, self._recorder.settings.text_max_bytes
-        )
+        described: dict[str, Any] = self._recorder.describe(error, einfo.traceback if same else None)
         described[semconv.FAILURE_KIND] = failure_kind(error)
         text = f"{described[semconv.EXCEPTION_TYPE]}: {described[semconv.EXCEPTION_MESSAGE]}"
         attempt.span.set_status(Status(StatusCode.ERROR, text))
@@ -129,12 +127,18 @@ class Running:
             return
         cause = reason.exc if isinstance(getattr(reason, "exc", None), BaseException) else None
         described: dict[str, Any] = {
-            semconv.RETRY_REASON: exceptions.message(cause or reason),
+            semconv.RETRY_REASON: self._recorder.redacted(exceptions.message(cause or reason)),
             semconv.RETRY_ETA: _retry_eta(reason),
         }
         if cause is not None:
-            described |= exceptions.describe(cause, None, self._recorder.settings.text_max_bytes)
-        self._close(attempt, semconv.EVENT_TASK_RETRIED, "WARN", f"Task {sender.name} is retried: {reason}", described)
+            described |= self._recorder.describe(cause)
+        self._close(
+            attempt,
+            semconv.EVENT_TASK_RETRIED,
+            "WARN",
+            self._recorder.redacted(f"Task {sender.name} is retried: {reason}"),
+            described,
+        )
 
     @guarded
     def postrun(self, task: Task, state: str | None = None, retval: Any = None, **_: Any) -> None:
@@ -172,7 +176,7 @@ class Running:
             rejected = event == semconv.EVENT_TASK_REJECTED
             described[semconv.FAILURE_KIND] = semconv.KIND_REJECTED if rejected else semconv.KIND_EXCEPTION
             if isinstance(retval, BaseException):
-                described |= exceptions.describe(retval, None, self._recorder.settings.text_max_bytes)
+                described |= self._recorder.describe(retval)
         self._close(attempt, event, severity, f"Task {task.name} {event.rsplit('.', 1)[1]}", described)
 
     def _close(self, attempt: Attempt, event: str, severity: str, body: str, described: dict[str, Any]) -> None:

@@ -1,23 +1,25 @@
-"""Finds the values of telling names in any text: reprs, keyword arguments, messages, source lines, JSON, queries, headers.
+"""Finds the values of telling names in any text: reprs, messages, tracebacks with their source lines, JSON, queries.
 
-A name is followed by ``=`` or ``:`` (``'password': 'x'``, ``token=x&``, ``"api_key": "x"``, ``Authorization: Bearer x``),
-by the other half of a pair (``('password', 'x')``), or is an option of a command (``--password x``).
+A name is followed by ``=`` or ``:`` (``'password': 'x'``, ``token=x&``, ``{"api_key": "x"}``, ``Cookie: a=x; b=y``), by
+the other half of a pair (``('password', 'x')``), or it is an option of a command (``--password x``).
 
-Where a value ends can't always be known: Celery's ``argsrepr`` escapes no backslash, a log line quotes nothing. In doubt
-the value is longer:
+Where a value ends can't always be known: Celery's ``argsrepr`` escapes no backslash, a log line quotes nothing. In
+doubt the value is longer:
 
-- A quoted value ends at its quote, unless a backslash stands before that, or a letter, digit or colon behind it. Without
-  an end it goes on to the end of the text, or to the next frame of a traceback.
-- An unquoted value ends at a space, and at a comma, bracket or quote that something else begins behind; whatever stands
-  in brackets belongs to it. That of a header goes on to the end of the line.
-- In an indented line, as those of source code in a traceback are, a value ends with the line.
+- A quoted value ends at its quote, unless a backslash stands before that, or a letter, digit or colon behind it.
+  Without an end it goes on to the end of the text, or to the next frame of a traceback.
+- An unquoted value ends at a space, and at a comma, bracket or quote that something else begins behind; whatever
+  stands in brackets belongs to it. That of a header goes on to the end of the line.
+- In a traceback's line of source code a value ends with the line, and expressions stay (``token=make_token(user)``).
 
 All of it takes linear time: what was looked at belongs to the value, and lookaheads are bounded.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
+from urllib.parse import quote
 
 REDACTED: Final = "[redacted]"
 
@@ -39,8 +41,10 @@ _BREAK: Final = re.compile(r"""[\[({<\])}>,;&'"\s]|\\(?=[nrt'"])""")
 _SOMETHING_ELSE: Final = re.compile(r"""\Z|[\s'"\])}>]|\\[nrt]|[\w.%\[\]-]{1,64}[ \t]{0,8}[=:]""")
 _ANNOTATED: Final = re.compile(r"(?:[ \t]{0,8}\|[ \t]{0,8}\w{1,64}){0,4}[ \t]{0,8}=[ \t]{0,8}")
 _PAIR_END: Final = re.compile(r"""\\{0,7}['"]{0,3},?[ ]?[)\]]""")
-_FRAME: Final = '  File "'
-_NEXT_FRAME: Final = re.compile(r'\n(?=[ |+]{0,64}(?:File "|Traceback \(|Exception Group Traceback))')
+_FRAME: Final = re.compile(r'([ |]{0,64})  File "')
+_NEXT_FRAME: Final = re.compile(
+    r'\n(?=[ |+]{0,64}(?:  File "[^"\n]{0,4096}", line \d|(?:Exception Group )?Traceback \(most recent call last\):\n))'
+)
 
 
 class NamedSecrets:
@@ -52,7 +56,7 @@ class NamedSecrets:
         Both in small letters, without ``-`` and ``_``, which names may have anywhere.
         """
         self._endings = frozenset(endings) - frozenset(parts)
-        pattern = _pattern({*parts, *endings})
+        pattern = _pattern({form for name in (*parts, *endings) for form in _forms(name)}) or "(?!)"
         self._in_lower_case = re.compile(pattern)
         self._in_any_case = re.compile(pattern, re.IGNORECASE)
 
@@ -71,8 +75,13 @@ class NamedSecrets:
         return "".join((*pieces, text[done:])) if pieces else text
 
 
+def _forms(name: str) -> tuple[str, ...]:
+    """The name itself, as JSON may have it, and as it stands in a query: the latter without letters beyond ASCII."""
+    return name, json.dumps(name)[1:-1], quote(name).lower()
+
+
 def _pattern(names: Iterable[str]) -> str:
-    """A pattern for the longest of the names that begins at a place, branching by letter: so no letter is read twice."""
+    """A pattern for the longest name that begins at a place; it branches by letter, so that none is read twice."""
     branches: dict[str, set[str]] = {}
     for name in names:
         if name:
@@ -138,7 +147,7 @@ class _Scan:
 
     def _value(self, name: re.Match[str], behind: re.Match[str]) -> tuple[int, int] | None:
         text, at = self._text, behind.end()
-        if behind["is"] == ":" and not behind["quote"] and name[0].lower() in _HEADERS:
+        if behind["is"] == ":" and not behind["quote"] and name[0].lower() in _HEADERS and not _QUOTE.match(text, at):
             self._move_to(at)
             end = _HEADER_END.search(text, at, self._line_end)
             return _some(at, end.start() if end else self._line_end)
@@ -158,7 +167,7 @@ class _Scan:
         if _NOTHING.match(text, at):
             return None
         self._move_to(at)
-        stop = self._line_end if text[self._line : self._line + 1] in {" ", "\t", "|", "+"} else self._block_end
+        stop = self._line_end if self._is_source else self._block_end
         if opening := _QUOTE.match(text, at, stop):
             start = opening.end()
             end = _closing(text, opening["quote"], start, stop)
@@ -207,7 +216,8 @@ class _Scan:
         if at > self._line_end:
             begin = text.rfind("\n", self._line, at) + 1
             previous = text.rfind("\n", self._line, max(begin - 1, 0)) + 1 or self._line
-            self._is_source = text.startswith(_FRAME, previous) and text.startswith("    ", begin)
+            frame = _FRAME.match(text, previous)
+            self._is_source = frame is not None and text.startswith(frame[1] + "    ", begin)
             self._line = begin or self._line
             end = text.find("\n", at)
             self._line_end = len(text) if end < 0 else end

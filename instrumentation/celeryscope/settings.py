@@ -62,6 +62,18 @@ class Settings:
     log_level: str = _help("Lowest level of log lines to send.", default="INFO")
     spans: bool = _help("Send spans.", default=True)
     capture_args: bool = _help("Send the bounded `repr` of tasks' arguments.", default=True)
+    args_max_bytes: int = _help(
+        "Longest `repr` of a task's arguments, positional and by keyword each; the middle of a longer one is cut out.",
+        default=4096,
+    )
+    redact: bool = _help(
+        "Redact values of telling names. Passwords in URLs and private keys are redacted even when this is off.",
+        default=True,
+    )
+    redact_names: tuple[str, ...] = _help(
+        "More names whose values are secret, comma-separated; also as part of a name; case, `-`, `_` do not matter.",
+        default=(),
+    )
     text_max_bytes: int = _help(
         "Longest traceback, message or log line; the middle of a longer one is cut out.", default=256 * 1024
     )
@@ -98,6 +110,7 @@ class Settings:
                 "request_max_bytes",
                 "request_timeout",
                 "heartbeat_interval",
+                "args_max_bytes",
                 "text_max_bytes",
             )
             if getattr(self, name) <= 0
@@ -130,5 +143,7 @@ def _convert(kind: Any, text: str) -> Any:
             return kind(text)
         except ValueError:
             raise ValueError(f"must be {'a whole number' if kind is int else 'a number'}") from None
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     # A secret from a file often brings its line's end along.
     return text.strip() if kind is str else Path(text)

@@ -52,7 +52,7 @@ class Supervising:
         kind = failure_kind(error)
         lost = kind == semconv.KIND_WORKER_LOST
         values = self._ended(request.request_dict, request.hostname, request.time_start)
-        values |= exceptions.describe(error, getattr(einfo, "traceback", None), self._recorder.settings.text_max_bytes)
+        values |= self._recorder.describe(error, getattr(einfo, "traceback", None))
         values[semconv.FAILURE_KIND] = kind
         event = semconv.EVENT_TASK_LOST if lost else semconv.EVENT_TASK_FAILED
         body = f"Task {request.name} {'lost' if lost else 'failed'}: {values[semconv.EXCEPTION_MESSAGE]}"
@@ -78,9 +78,9 @@ class Supervising:
             return
         values = self._ended(source, source.get("hostname"), None)
         cause = getattr(reason, "exc", None)
-        values[semconv.RETRY_REASON] = str(reason or "cancelled by Celery")
+        values[semconv.RETRY_REASON] = self._recorder.redacted(str(reason or "cancelled by Celery"))
         if isinstance(cause, BaseException):
-            values |= exceptions.describe(cause, None, self._recorder.settings.text_max_bytes)
+            values |= self._recorder.describe(cause)
         self._emit(semconv.EVENT_TASK_RETRIED, values, "WARN", f"Task {sender.name} is retried", final=True)
 
     @guarded
@@ -95,12 +95,11 @@ class Supervising:
         """``task_rejected``: the message is malformed."""
         values = self._undelivered(message, sender, exc, semconv.KIND_REJECTED)
         if values[semconv.TASK_ID]:
-            self._emit(
-                semconv.EVENT_TASK_REJECTED, values, "ERROR", f"Rejected a malformed message: {exc!r}", final=True
-            )
+            body = f"Rejected a malformed message: {values[semconv.EXCEPTION_MESSAGE]}"
+            self._emit(semconv.EVENT_TASK_REJECTED, values, "ERROR", body, final=True)
 
     def _snapshot(self, source: Any) -> dict[str, Any]:
-        values = tasks.snapshot(source, self._recorder.settings.capture_args)
+        values = tasks.snapshot(source, self._recorder.arguments)
         values[semconv.MESSAGING_SYSTEM] = self._publishing.system
         return values
 
@@ -131,7 +130,7 @@ class Supervising:
         headers = message.headers or {}
         source = {**headers, "delivery_info": message.delivery_info}
         values = self._ended(source, getattr(sender, "hostname", None), None)
-        values |= exceptions.describe(error, None, self._recorder.settings.text_max_bytes)
+        values |= self._recorder.describe(error)
         values[semconv.RECEIVED_AT] = values[semconv.ENDED_AT]
         values[semconv.FAILURE_KIND] = kind
         return values

@@ -3,12 +3,11 @@
 Pure functions; times are microseconds since the Unix epoch, durations seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from celeryscope import semconv
-from celeryscope.text import redact_repr
 
 MOST_STEPS = 64
 """Steps of a chain that are told; a chain is rarely longer, and the header travels through the broker."""
@@ -48,15 +47,18 @@ def _step(signature: Any) -> list[str]:
     return [str(options.get("task_id") or ""), str(signature.get("task") or "")]
 
 
-def snapshot(request: Getter, capture_args: bool = True) -> dict[str, Any]:
-    """What a request says of its attempt, without state, worker and clock; None for what is not known."""
+def snapshot(request: Getter, shown: Callable[[Any], str | None]) -> dict[str, Any]:
+    """What a request says of its attempt, without state, worker and clock; None for what is not known.
+
+    ``shown``: what to show of the ``repr`` of arguments.
+    """
     header = header_of(request)
     delivery_info = request.get("delivery_info") or {}
     task_id, retries = request.get("id"), request.get("retries") or 0
     planned = plan(request) | header
     steps = planned.get(semconv.HEADER_CHAIN) or []
     chord = planned.get(semconv.HEADER_CHORD) or [None, None]
-    values = {
+    return {
         semconv.TASK_ID: task_id,
         semconv.TASK_NAME: request.get("task"),
         semconv.ROOT_ID: request.get("root_id") or task_id,
@@ -77,11 +79,9 @@ def snapshot(request: Getter, capture_args: bool = True) -> dict[str, Any]:
         semconv.CHAIN_IDS: [step[0] for step in steps] or None,
         semconv.CHAIN_NAMES: [step[1] for step in steps] or None,
         semconv.REDELIVERED: delivery_info.get("redelivered") or None,
+        semconv.ARGS: shown(request.get("argsrepr")),
+        semconv.KWARGS: shown(request.get("kwargsrepr")),
     }
-    if capture_args:
-        values[semconv.ARGS] = _redacted(request.get("argsrepr"))
-        values[semconv.KWARGS] = _redacted(request.get("kwargsrepr"))
-    return values
 
 
 def queue_time(values: Mapping[str, Any], started_at: int) -> float | None:
@@ -120,7 +120,3 @@ def microseconds(moment: Any) -> int | None:
     if isinstance(moment, int | float) and not isinstance(moment, bool):
         return int(moment * 1_000_000)
     return None
-
-
-def _redacted(text: Any) -> str | None:
-    return redact_repr(text) if isinstance(text, str) and text else None

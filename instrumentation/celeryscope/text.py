@@ -1,37 +1,31 @@
-"""Bounds and redaction of text that leaves the process."""
+"""Bounds of text that leaves the process."""
 
-import re
+from collections.abc import Callable
 
-# All runs are bounded: an unbounded one before a literal costs quadratic time on a user's long word.
-_NAMES_A_SECRET = (
-    r"(?:passw(?:or)?d|passphrase|secret|token|api_?key|authorization|credential|private_?key)[\w.-]{0,64}"
-)
-_SECRET_IN_REPR = re.compile(
-    rf"""({_NAMES_A_SECRET}['"]?\s{{0,8}}[:=]\s{{0,8}})(b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\s,)}}\]]+)""",
-    re.IGNORECASE,
-)
-_SECRET_IN_URL = re.compile(r"(://[^/\s:@]{0,256}:)[^/\s@]{1,1024}(?=@)")
-REDACTED = "[redacted]"
+_WHOLE = 64 * 1024
+"""Characters, or four times the bound if that is more, that are always redacted as one text."""
 
 
-def cut_middle(text: str, max_bytes: int) -> str:
-    """``text`` in at most about ``max_bytes`` bytes of UTF-8, with its middle cut out: the error stands at the end."""
-    if len(text) * 4 <= max_bytes:
-        return text
-    data = text.encode(errors="replace")
-    if len(data) <= max_bytes:
-        return text
+def cut_middle(text: str, max_bytes: int, redact: Callable[[str], str] = str) -> str:
+    """``text`` in at most about ``max_bytes`` bytes of UTF-8, with its middle cut out: the error stands at the end.
+
+    It is redacted before it is cut, or a name would be parted from its secret; of a text many times too long only
+    both ends are.
+    """
     half = max_bytes // 2
-    head, tail = data[:half].decode(errors="ignore"), data[len(data) - half :].decode(errors="ignore")
-    return f"{head}\n[... {len(data) - 2 * half} bytes cut by celeryscope ...]\n{tail}"
-
-
-def redact_repr(text: str) -> str:
-    """A ``repr`` of arguments without the values of keys that name secrets, and without passwords in URLs."""
-    text = _SECRET_IN_REPR.sub(rf"\1'{REDACTED}'", text)
-    return redact_urls(text)
-
-
-def redact_urls(text: str) -> str:
-    """``scheme://user:password@host`` without the password."""
-    return _SECRET_IN_URL.sub(rf"\g<1>{REDACTED}", text) if "://" in text else text
+    whole = max(4 * max_bytes, _WHOLE)
+    if len(text) > whole:
+        head, tail = (redact(end).encode(errors="replace") for end in (text[: whole // 2], text[-(whole // 2) :]))
+        missing = len(text) - whole + len(head) + len(tail) - 2 * half
+    else:
+        text = redact(text)
+        if len(text) * 4 <= max_bytes:
+            return text
+        head = tail = text.encode(errors="replace")
+        missing = len(head) - 2 * half
+        if len(head) <= max_bytes:
+            return text
+    return (
+        f"{head[:half].decode(errors='ignore')}\n[... {missing} bytes cut by celeryscope ...]\n"
+        f"{tail[len(tail) - half :].decode(errors='ignore')}"
+    )

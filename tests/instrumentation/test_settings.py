@@ -14,6 +14,7 @@ def test_every_kind_of_setting_is_read_from_the_environment() -> None:
             "CELERYSCOPE_SHIP_INTERVAL": "0.25",
             "CELERYSCOPE_SPOOL_MAX_BYTES": "1000",
             "CELERYSCOPE_SPOOL_DIR": "/srv/spool",
+            "CELERYSCOPE_REDACT_NAMES": "iban, tax_id,",
             "OTHER": "ignored",
         }
     )
@@ -21,6 +22,7 @@ def test_every_kind_of_setting_is_read_from_the_environment() -> None:
     assert settings.logs is False
     assert settings.ship_interval == 0.25
     assert settings.spool_max_bytes == 1000
+    assert settings.redact_names == ("iban", "tax_id")
     assert settings.spool_dir == Path("/srv/spool")
 
 

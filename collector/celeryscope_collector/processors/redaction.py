@@ -1,58 +1,20 @@
 """Secrets do not leave the collector: values under telling names, and passwords in URLs, become ``[redacted]``."""
 
-import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
+from celeryscope.redaction import REDACTED, Redactor, redact_urls, tells_nothing
 from celeryscope_collector.processors import ForTenant, in_place
 from celeryscope_collector.records import Origin
 
-REDACTED: Final = "[redacted]"
-DENIED: Final = (
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "authorization",
-    "cookie",
-    "set_cookie",
-    "private_key",
-    "credential",
-)
-"""A value is a secret when its key contains one of these in any spelling: case, ``-``, ``_``, ``.`` don't matter."""
-
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# What follows "://": a user, maybe empty, a colon, and the password up to the last @ of this URL. The password never
-# runs across whitespace, quotes or the next "://", so the search stays linear; a port before a path is not one.
-_USERINFO = re.compile(r"""://([^\s:/@?#"'<>]*):(?!\d{1,5}[/?#])((?:(?!://)[^\s"'<>])+)@""")
-
-
-def secret_keys(more: Iterable[str], keep: Iterable[str]) -> Callable[[str], bool]:
-    """A function that tells whether a key names a secret; ``keep`` lists exact keys that never do."""
-    terms = (_spelled(term) for term in (*DENIED, *more))
-    pattern = re.compile("|".join(re.escape(term) for term in terms))
-    kept = frozenset(keep)
-
-    @lru_cache(maxsize=8192)
-    def is_secret(key: str) -> bool:
-        return key not in kept and pattern.search(_spelled(key)) is not None
-
-    return is_secret
-
-
-def redact_text(text: str) -> str:
-    """The text with the password of each ``scheme://user:password@host`` redacted."""
-    if "://" not in text or "@" not in text:
-        return text
-    return _USERINFO.sub(r"://\1:" + REDACTED + "@", text)
-
 
 def redaction(more: Iterable[str] = (), keep: Iterable[str] = ()) -> ForTenant:
-    """The processor, once for all tenants; ``more`` extends the denied terms, ``keep`` names keys to leave alone."""
-    is_secret = secret_keys(more, keep)
+    """The processor, once for all tenants; ``more`` extends the denied names, ``keep`` names keys to leave alone.
+
+    The names are those of the instrumentation. Texts were redacted by their sender, who knows what they are: here only
+    passwords in URLs are looked for.
+    """
+    is_secret = Redactor(more, keep).is_secret
 
     def clean(origin: Origin) -> Origin:
         redact_attributes(origin.resource.get("attributes", ()), is_secret)
@@ -70,7 +32,7 @@ def redact_item(item: dict[str, Any], is_secret: Callable[[str], bool]) -> None:
         item["body"] = _redacted_value(body, is_secret)
     status = item.get("status")
     if status and "message" in status:
-        status["message"] = redact_text(status["message"])
+        status["message"] = redact_urls(status["message"])
     for part in (*item.get("events", ()), *item.get("links", ())):
         redact_attributes(part.get("attributes", ()), is_secret)
 
@@ -80,19 +42,19 @@ def redact_attributes(attributes: Iterable[dict[str, Any]], is_secret: Callable[
     for attribute in attributes:
         value = attribute["value"]
         key = attribute["key"]
-        if is_secret(key) and not _is_count(key, value):
+        if is_secret(key) and not _tells_nothing(key, value):
             attribute["value"] = {"stringValue": REDACTED}
             continue
         text = value.get("stringValue")
         if text is None:
             attribute["value"] = _redacted_value(value, is_secret)
         elif "://" in text:
-            value["stringValue"] = redact_text(text)
+            value["stringValue"] = redact_urls(text)
 
 
 def _redacted_value(value: dict[str, Any], is_secret: Callable[[str], bool]) -> dict[str, Any]:
     if "stringValue" in value:
-        return {"stringValue": redact_text(value["stringValue"])}
+        return {"stringValue": redact_urls(value["stringValue"])}
     if "arrayValue" in value:
         members = value["arrayValue"].get("values", ())
         return {"arrayValue": {"values": [_redacted_value(member, is_secret) for member in members]}}
@@ -101,10 +63,7 @@ def _redacted_value(value: dict[str, Any], is_secret: Callable[[str], bool]) -> 
     return value
 
 
-def _is_count(key: str, value: dict[str, Any]) -> bool:
-    # A flag is never a secret, and a number of tokens is not a token.
-    return "boolValue" in value or ("token" in key.lower() and ("intValue" in value or "doubleValue" in value))
-
-
-def _spelled(name: str) -> str:
-    return _CAMEL.sub("_", name).lower().replace("-", "_").replace(".", "_")
+def _tells_nothing(key: str, value: dict[str, Any]) -> bool:
+    if "boolValue" in value:
+        return tells_nothing(key, True)
+    return ("intValue" in value or "doubleValue" in value) and tells_nothing(key, 0)

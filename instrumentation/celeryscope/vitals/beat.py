@@ -7,7 +7,7 @@ what is watched, on the scheduler that beat really uses.
 from datetime import datetime, timedelta
 from typing import Any
 
-from celeryscope import exceptions, semconv
+from celeryscope import semconv
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
@@ -67,7 +67,7 @@ class BeatWatch:
         if run:
             # Celery wraps what happened into a SchedulingError.
             cause = error.__cause__ or error.__context__ or error
-            told = exceptions.describe(cause, None, self._recorder.settings.text_max_bytes)
+            told = self._recorder.describe(cause)
             body = f"Schedule {run[semconv.SCHEDULE]} could not be sent: {told[semconv.EXCEPTION_MESSAGE]}"
             self._emit(semconv.EVENT_BEAT_FAILED, run | told, "ERROR", body)
 

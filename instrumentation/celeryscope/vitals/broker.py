@@ -15,7 +15,7 @@ from celeryscope import exceptions, semconv
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
-from celeryscope.text import cut_middle, redact_urls
+from celeryscope.redaction import redact_urls
 from celeryscope.vitals.causes import cause_of
 
 
@@ -104,7 +104,7 @@ class BrokerWatch:
         self._cause = cause
         # A worker that finds no broker at its start never becomes ready, and may never try again; its pool is there.
         self._recorder.start_shipping()
-        message = redact_urls(cut_middle(exceptions.message(error), self._recorder.settings.text_max_bytes))
+        message = self._recorder.redacted(exceptions.message(error))
         self._emit(
             semconv.EVENT_BROKER_LOST,
             {

@@ -6,7 +6,7 @@ from typing import Any
 
 from celeryscope import semconv
 from celeryscope.recorder import Recorder
-from celeryscope.text import redact_urls
+from celeryscope.redaction import redact_urls
 from celeryscope.vitals import pool
 
 _SETTINGS = (

@@ -9,7 +9,7 @@ from celery.worker import state
 from celeryscope import semconv
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
-from celeryscope.text import redact_urls
+from celeryscope.redaction import redact_urls
 from celeryscope.vitals import pool
 from celeryscope.vitals.broker import BrokerWatch
 from celeryscope.vitals.processes import Processes, open_files

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from celeryscope import semconv
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
-from celeryscope.text import redact_urls
+from celeryscope.redaction import redact_urls
 from celeryscope.vitals.amqp_queues import AmqpQueues
 from celeryscope.vitals.causes import cause_of
 from celeryscope.vitals.redis_queues import RedisQueues
