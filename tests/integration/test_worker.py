@@ -194,7 +194,7 @@ def test_a_soft_limit_is_a_failure_of_its_own_kind(worker: Worker) -> None:
 def test_a_hard_limit_is_told_by_the_main_process_once(worker: Worker) -> None:
     (final,) = _run(worker, "over_hard_limit.delay()")
     assert (final["celery.state"], final["celery.failure_kind"]) == ("FAILURE", "time_limit")
-    assert final["celery.runtime"] >= 1
+    assert final["celery.runtime"] >= 0.5
 
 
 @pytest.mark.parametrize(("task", "signal"), [("killed", "SIGKILL"), ("exits", "exitcode 3")])

@@ -83,14 +83,14 @@ def exits() -> None:
     sys.exit(3)
 
 
-@app.task(time_limit=1)
+@app.task(time_limit=0.5)
 def over_hard_limit() -> None:
-    time.sleep(30)
+    time.sleep(1.5)
 
 
-@app.task(soft_time_limit=1)
+@app.task(soft_time_limit=0.5)
 def over_soft_limit() -> None:
-    time.sleep(30)
+    time.sleep(1.5)
 
 
 @app.task

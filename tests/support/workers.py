@@ -1,8 +1,9 @@
-"""Real workers of ``worker_app`` as processes of their own."""
+"""Real workers of ``worker_app``, or another application here, as processes of their own."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -15,9 +16,24 @@ _TESTS = Path(__file__).parent.parent
 class Worker:
     """One worker on a queue of its own; ``kill`` takes only its main process, as the OOM killer would."""
 
-    def __init__(self, sink: Sink, redis_url: str, folder: Path, pool: str = "prefork", **environ: str) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        redis_url: str,
+        folder: Path,
+        pool: str = "prefork",
+        *,
+        app: str = "worker_app",
+        concurrency: int = 2,
+        options: Sequence[str] = (),
+        **environ: str,
+    ) -> None:
+        """``options``: further ones of ``celery worker``; ``environ`` wins over what is set here."""
         self.folder = folder
         self.pool = pool
+        self.app = f"support.{app}"
+        self.concurrency = concurrency
+        self.options = options
         self.environ = os.environ | {
             "BROKER_URL": f"{redis_url.rstrip('/').removesuffix('/0')}/0",
             "RESULT_URL": f"{redis_url.rstrip('/').removesuffix('/0')}/1",
@@ -46,14 +62,15 @@ class Worker:
             "-m",
             "celery",
             "-A",
-            "support.worker_app",
+            self.app,
             "worker",
             "-P",
             self.pool,
             "-c",
-            "2",
+            str(self.concurrency),
             "-l",
             "INFO",
+            *self.options,
         ]
         with (self.folder / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log, cwd=self.folder)
@@ -72,7 +89,7 @@ class Worker:
     def run(self, code: str) -> str:
         """Run Python code in a publisher's process that has the tasks; returns what it printed."""
         done = subprocess.run(
-            [sys.executable, "-c", f"from support.worker_app import *\n{code}"],
+            [sys.executable, "-c", f"from {self.app} import *\n{code}"],
             env=self.environ,
             cwd=self.folder,
             capture_output=True,
