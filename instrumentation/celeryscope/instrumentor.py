@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import Tracer
 from opentelemetry.trace import NoOpTracer
 
 from celeryscope.__about__ import __version__
+from celeryscope.groups import GroupTracker
 from celeryscope.logs import LogBridge, structlog_processor
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder
@@ -54,6 +55,8 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
             structlog_processor.bind(recorder)
         self._connect_tasks(publishing, Running(recorder, tracer, publishing), Supervising(recorder, publishing))
         self._connect_worker()
+        self._groups = GroupTracker()
+        self._groups.install()
 
     def _uninstrument(self, **kwargs: Any) -> None:
         for signal, handler in self._connected:
@@ -65,6 +68,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
             if self._logs:
                 self._logs.remove()
             self._vitals.close()
+            self._groups.remove()
             self._recorder.close()
             CeleryInstrumentor()._is_instrumented_by_opentelemetry = False
         self._connected = []

@@ -1,19 +1,22 @@
 """What happens when a task is published: header, PRODUCER span, event ``sent``."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery, current_app
+from celery._state import get_current_worker_task
 from opentelemetry import trace
 from opentelemetry.propagate import inject
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from celeryscope import semconv, tasks
+from celeryscope import canvas, semconv, tasks
 from celeryscope.clock import now_us
+from celeryscope.groups import group_being_published
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
-from celeryscope.tracing import context_of, workflow_trace
+from celeryscope.tracing import context_of, link_text, workflow_trace
 
 _SYSTEMS = {
     "amqp": "rabbitmq",
@@ -34,13 +37,18 @@ class Publishing:
         self._app = app
         self._system: str | None = None
         self._under_way = threading.local()
+        self.supervised: Callable[[Any], Any] = lambda _task_id: None
+        """The message's dict of a task that this process supervises, by id."""
 
     @guarded
     def before(self, sender: str, headers: dict[str, Any], body: Any, routing_key: Any = None, **_: Any) -> None:
         """``before_task_publish``: put our header and the trace context into the message."""
-        embed = body[2] if isinstance(body, tuple | list) and len(body) == 3 else {}
-        sent_at = now_us()
-        headers[semconv.HEADER] = tasks.new_header(sent_at, self._recorder.clock.tick(), embed or {})
+        clock = self._recorder.clock.tick()
+        sent_at = min(clock, now_us())
+        headers[semconv.HEADER] = header = {semconv.HEADER_SENT_AT: sent_at}
+        if clock != sent_at:
+            header[semconv.HEADER_CLOCK] = clock
+        header |= self._circumstances(headers, body)
         values = tasks.snapshot(headers, self._recorder.arguments)
         values[semconv.MESSAGING_DESTINATION] = _text(routing_key)
         values[semconv.MESSAGING_SYSTEM] = self.system
@@ -58,7 +66,7 @@ class Publishing:
             return
         _, span, values, sent_at = publish
         self._under_way.publish = None
-        values |= {semconv.STATE: semconv.STATE_SENT, semconv.CLOCK: tasks.header_of(headers)[semconv.HEADER_CLOCK]}
+        values |= {semconv.STATE: semconv.STATE_SENT, semconv.CLOCK: tasks.clock_of(tasks.header_of(headers))}
         self._recorder.event(
             semconv.EVENT_TASK_SENT,
             values,
@@ -77,6 +85,17 @@ class Publishing:
             scheme = urlsplit(url[0] if isinstance(url, list | tuple) else url).scheme.split("+")[0]
             self._system = _SYSTEMS.get(scheme, scheme)
         return self._system
+
+    def _circumstances(self, headers: dict[str, Any], body: Any) -> dict[str, Any]:
+        """What the header says of the message's canvas and of the attempt before."""
+        task = get_current_worker_task()
+        request = task.request if task is not None else self.supervised(headers.get("parent_id"))
+        message = body if isinstance(body, tuple | list) and len(body) == 3 and body[2] else ((), {}, {})
+        found = canvas.additions(headers, message, request, group_being_published())
+        again = headers.get("retries") and request is not None and request.get("id") == headers.get("id")
+        if again and (attempt := getattr(request, tasks.ATTEMPT, None)):
+            found[semconv.HEADER_PREVIOUS] = link_text(*attempt.context)
+        return found
 
     def _begin(self, name: str, values: dict[str, Any]) -> trace.Span:
         attributes = {

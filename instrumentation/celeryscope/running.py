@@ -20,9 +20,8 @@ from celeryscope.guard import guarded
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder
 from celeryscope.spool.format import CLOSES, FAILURE, OPENS
-from celeryscope.tracing import context_of, workflow_trace
+from celeryscope.tracing import context_of, link_from, workflow_trace
 
-_ATTEMPT = "_celeryscope_attempt"
 _FINAL_EVENTS = {
     "SUCCESS": semconv.EVENT_TASK_SUCCEEDED,
     "IGNORED": semconv.EVENT_TASK_IGNORED,
@@ -65,7 +64,7 @@ class Attempt:
 
 def attempt_of(request: Context | None) -> Attempt | None:
     """The attempt under way that a request stands for; None when it runs elsewhere or not at all."""
-    return getattr(request, _ATTEMPT, None)
+    return getattr(request, tasks.ATTEMPT, None)
 
 
 class Running:
@@ -91,15 +90,15 @@ class Running:
             semconv.WORKER: request.hostname,
             semconv.MESSAGING_SYSTEM: self._publishing.system,
             semconv.STARTED_AT: started_at,
-            semconv.QUEUE_TIME: tasks.queue_time(values, started_at),
-            semconv.CLOCK: self._recorder.clock.tick(header.get(semconv.HEADER_CLOCK, 0)),
+            **tasks.waiting(values, started_at),
+            semconv.CLOCK: self._recorder.clock.tick(tasks.clock_of(header)),
             semconv.STATE: semconv.STATE_STARTED,
         }
         parent = extract(request, getter=celery_getter)
-        span = self._begin(task.name, values, parent)
+        span = self._begin(task.name, values, parent, link_from(header.get(semconv.HEADER_PREVIOUS)))
         token = context_api.attach(trace.set_span_in_context(span, parent))
         attempt = Attempt(values, int(delivery, 16), started_at, span, token)
-        setattr(request, _ATTEMPT, attempt)
+        setattr(request, tasks.ATTEMPT, attempt)
         self._event(attempt, semconv.EVENT_TASK_STARTED, "INFO", f"Task {task.name} started", flags=OPENS)
 
     @guarded
@@ -128,7 +127,7 @@ class Running:
         cause = reason.exc if isinstance(getattr(reason, "exc", None), BaseException) else None
         described: dict[str, Any] = {
             semconv.RETRY_REASON: self._recorder.redacted(exceptions.message(cause or reason)),
-            semconv.RETRY_ETA: _retry_eta(reason),
+            **_retry_times(reason),
         }
         if cause is not None:
             described |= self._recorder.describe(cause)
@@ -151,7 +150,7 @@ class Running:
             attempt.span.set_status(Status(StatusCode.ERROR, "interrupted"))
         elif not attempt.closed:
             self._conclude(attempt, task, str(state), retval)
-        delattr(task.request, _ATTEMPT)
+        delattr(task.request, tasks.ATTEMPT)
         self._ended.attempt = attempt
         attempt.span.end()
         if attempt.token is not None:
@@ -209,14 +208,22 @@ class Running:
             key=attempt.key,
         )
 
-    def _begin(self, name: str, values: dict[str, Any], parent: context_api.Context) -> trace.Span:
+    def _begin(
+        self, name: str, values: dict[str, Any], parent: context_api.Context, previous: trace.Link | None
+    ) -> trace.Span:
         attributes = {
             semconv.ACTION: "run",
             semconv.MESSAGING_MESSAGE_ID: values[semconv.TASK_ID],
             **{key: value for key, value in values.items() if key in _ON_SPAN and value is not None},
         }
         with workflow_trace(values[semconv.ROOT_ID]):
-            return self._tracer.start_span(f"run/{name}", context=parent, kind=SpanKind.CONSUMER, attributes=attributes)
+            return self._tracer.start_span(
+                f"run/{name}",
+                context=parent,
+                kind=SpanKind.CONSUMER,
+                attributes=attributes,
+                links=[previous] if previous else None,
+            )
 
 
 _ON_SPAN = {
@@ -230,13 +237,16 @@ _ON_SPAN = {
     semconv.WORKER,
     semconv.CLOCK,
     semconv.QUEUE_TIME,
+    semconv.PREFETCH_TIME,
     semconv.MESSAGING_SYSTEM,
     semconv.MESSAGING_DESTINATION,
 }
 
 
-def _retry_eta(reason: Any) -> int | None:
+def _retry_times(reason: Any) -> dict[str, Any]:
+    """When the next attempt may start, from a ``Retry``, which knows its countdown or its eta."""
     when = getattr(reason, "when", None)
-    if isinstance(when, int | float):
-        return now_us() + int(when * 1_000_000)
-    return tasks.microseconds(when)
+    now = now_us()
+    eta = now + int(when * 1_000_000) if isinstance(when, int | float) else tasks.microseconds(when)
+    countdown = None if eta is None else max(eta - now, 0) / 1e6
+    return {semconv.RETRY_COUNTDOWN: countdown, semconv.RETRY_ETA: eta}

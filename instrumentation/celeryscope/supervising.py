@@ -1,6 +1,7 @@
 """What the worker's main process sees of tasks: received, revoked, unknown, rejected, and the deaths of children."""
 
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 from celery.app.task import Context, Task
@@ -26,6 +27,7 @@ class Supervising:
         self._publishing = publishing
         # A request lives as long as its job does; so nothing has to be cleaned up here.
         self._requests: weakref.WeakValueDictionary[str, Request] = weakref.WeakValueDictionary()
+        publishing.supervised = self._message_of
 
     @guarded
     def received(self, request: Request, **_: Any) -> None:
@@ -33,7 +35,7 @@ class Supervising:
         header = dict(tasks.header_of(request.request_dict))
         header[semconv.HEADER_RECEIVED_AT] = now_us()
         header[semconv.HEADER_DELIVERY] = new_delivery()
-        clock = header[semconv.HEADER_CLOCK] = self._recorder.clock.tick(header.get(semconv.HEADER_CLOCK, 0))
+        clock = header[semconv.HEADER_CLOCK] = self._recorder.clock.tick(tasks.clock_of(header))
         request.request_dict[semconv.HEADER] = header
         self._requests[request.id] = request
         values = self._snapshot(request.request_dict)
@@ -98,6 +100,11 @@ class Supervising:
             body = f"Rejected a malformed message: {values[semconv.EXCEPTION_MESSAGE]}"
             self._emit(semconv.EVENT_TASK_REJECTED, values, "ERROR", body, final=True)
 
+    def _message_of(self, task_id: Any) -> Mapping[str, Any] | None:
+        """What this process publishes for a task it supervises (its errbacks) belongs to the workflow of the task."""
+        request = self._requests.get(task_id)
+        return request.request_dict if request is not None else None
+
     def _snapshot(self, source: Any) -> dict[str, Any]:
         values = tasks.snapshot(source, self._recorder.arguments)
         values[semconv.MESSAGING_SYSTEM] = self._publishing.system
@@ -115,14 +122,14 @@ class Supervising:
             semconv.WORKER: worker,
             semconv.DELIVERY: values[semconv.DELIVERY] or new_delivery(),
             semconv.ENDED_AT: now,
-            semconv.CLOCK: self._recorder.clock.tick(tasks.header_of(source).get(semconv.HEADER_CLOCK, 0)),
+            semconv.CLOCK: self._recorder.clock.tick(tasks.clock_of(tasks.header_of(source))),
         }
         if time_start:
             started_at = int(time_start * 1_000_000)
             values |= {
                 semconv.STARTED_AT: started_at,
                 semconv.RUNTIME: max(now - started_at, 0) / 1e6,
-                semconv.QUEUE_TIME: tasks.queue_time(values, started_at),
+                **tasks.waiting(values, started_at),
             }
         return values
 

@@ -5,19 +5,13 @@ Pure functions; times are microseconds since the Unix epoch, durations seconds.
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from celeryscope import semconv
+from celeryscope import canvas, semconv
+from celeryscope.canvas import Getter
 
-MOST_STEPS = 64
-"""Steps of a chain that are told; a chain is rarely longer, and the header travels through the broker."""
-
-
-class Getter(Protocol):
-    """What a message's headers, a request dict and a ``celery.app.task.Context`` have in common."""
-
-    def get(self, key: str, default: Any = None, /) -> Any:
-        """The value of a key, or the default."""
+ATTEMPT = "_celeryscope_attempt"
+"""Attribute of a ``celery.app.task.Context`` that holds its attempt while it runs."""
 
 
 def header_of(request: Getter) -> dict[str, Any]:
@@ -26,25 +20,9 @@ def header_of(request: Getter) -> dict[str, Any]:
     return header if isinstance(header, dict) else {}
 
 
-def new_header(sent_at: int, clock: int, embed: Getter) -> dict[str, Any]:
-    """The header for a message whose body carries ``embed`` (its chain and chord)."""
-    return {semconv.HEADER_SENT_AT: sent_at, semconv.HEADER_CLOCK: clock, **plan(embed)}
-
-
-def plan(embed: Getter) -> dict[str, Any]:
-    """The header's ``chain`` and ``chord`` from Celery's own, where a chain's next step is the last."""
-    result: dict[str, Any] = {}
-    if chain := embed.get("chain"):
-        result[semconv.HEADER_CHAIN] = [_step(signature) for signature in list(chain)[: -MOST_STEPS - 1 : -1]]
-    if chord := embed.get("chord"):
-        result[semconv.HEADER_CHORD] = _step(chord)
-    return result
-
-
-def _step(signature: Any) -> list[str]:
-    """``[task id, task name]``; the id is empty where Celery gives it only when the step is reached."""
-    options = signature.get("options") or {}
-    return [str(options.get("task_id") or ""), str(signature.get("task") or "")]
+def clock_of(header: Mapping[str, Any]) -> int:
+    """The clock of the message that carries our header; 0 without one."""
+    return int(header.get(semconv.HEADER_CLOCK) or header.get(semconv.HEADER_SENT_AT) or 0)
 
 
 def snapshot(request: Getter, shown: Callable[[Any], str | None]) -> dict[str, Any]:
@@ -55,13 +33,10 @@ def snapshot(request: Getter, shown: Callable[[Any], str | None]) -> dict[str, A
     header = header_of(request)
     delivery_info = request.get("delivery_info") or {}
     task_id, retries = request.get("id"), request.get("retries") or 0
-    planned = plan(request) | header
-    steps = planned.get(semconv.HEADER_CHAIN) or []
-    chord = planned.get(semconv.HEADER_CHORD) or [None, None]
-    return {
+    values = {
         semconv.TASK_ID: task_id,
         semconv.TASK_NAME: request.get("task"),
-        semconv.ROOT_ID: request.get("root_id") or task_id,
+        semconv.ROOT_ID: header.get(semconv.HEADER_ROOT) or request.get("root_id") or task_id,
         semconv.PARENT_ID: request.get("parent_id"),
         semconv.RETRIES: retries,
         semconv.ATTEMPT: f"{task_id}:{retries}",
@@ -72,24 +47,26 @@ def snapshot(request: Getter, shown: Callable[[Any], str | None]) -> dict[str, A
         semconv.EXPIRES: microseconds(request.get("expires")),
         semconv.ORIGIN: request.get("origin"),
         semconv.MESSAGING_DESTINATION: delivery_info.get("routing_key"),
-        semconv.GROUP_ID: request.get("group"),
-        semconv.GROUP_INDEX: request.get("group_index"),
-        semconv.CHORD_ID: chord[0] or None,
-        semconv.CHORD_NAME: chord[1],
-        semconv.CHAIN_IDS: [step[0] for step in steps] or None,
-        semconv.CHAIN_NAMES: [step[1] for step in steps] or None,
         semconv.REDELIVERED: delivery_info.get("redelivered") or None,
         semconv.ARGS: shown(request.get("argsrepr")),
         semconv.KWARGS: shown(request.get("kwargsrepr")),
     }
+    values.update(canvas.attributes(request, header))
+    return values
 
 
-def queue_time(values: Mapping[str, Any], started_at: int) -> float | None:
-    """Seconds between the moment the task could have run (sent, or its eta) and its start; None when not known."""
+def waiting(values: Mapping[str, Any], started_at: int) -> dict[str, float]:
+    """``celery.queue_time`` and ``celery.prefetch_time`` of an attempt; empty when it isn't known when it was sent.
+
+    Their sum is the time between the moment the task could have run (sent, or its eta) and its start. A worker receives
+    tasks before their eta; what it holds until then is neither.
+    """
     sent_at = values.get(semconv.SENT_AT)
     if sent_at is None:
-        return None
-    return float(max(started_at - max(sent_at, values.get(semconv.ETA) or 0), 0)) / 1e6
+        return {}
+    ready = min(max(sent_at, values.get(semconv.ETA) or 0), started_at)
+    received = min(max(values.get(semconv.RECEIVED_AT) or started_at, ready), started_at)
+    return {semconv.QUEUE_TIME: (received - ready) / 1e6, semconv.PREFETCH_TIME: (started_at - received) / 1e6}
 
 
 def identity(values: Mapping[str, Any]) -> dict[str, Any]:

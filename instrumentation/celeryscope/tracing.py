@@ -1,5 +1,6 @@
 """OpenTelemetry spans into the spool, and one trace for each workflow."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +14,7 @@ from celeryscope import semconv
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
 
+_UUID_DIGITS = 32
 _workflow: ContextVar[int] = ContextVar("celeryscope_workflow_trace_id", default=0)
 
 
@@ -59,11 +61,38 @@ class WorkflowIds(IdGenerator):
 
 
 def trace_id_of(root_id: str | None) -> int:
-    """The trace id of a workflow whose publisher had no trace: its root id's 128 bits; 0 when it isn't a UUID."""
+    """The trace id of a workflow whose publisher had no trace, 0 when there is no root id.
+
+    A UUID's own 128 bits; of any other root id (applications may choose them) the first 128 of its SHA-256.
+    """
+    if not root_id:
+        return 0
+    digits = root_id.replace("-", "")
+    if len(digits) == _UUID_DIGITS and (trace_id := _hexadecimal(digits)):
+        return trace_id
+    return int.from_bytes(hashlib.sha256(root_id.encode(errors="replace")).digest()[:16])
+
+
+def _hexadecimal(digits: str) -> int:
     try:
-        return int((root_id or "").replace("-", ""), 16) & (2**128 - 1)
+        return int(digits, 16)
     except ValueError:
         return 0
+
+
+def link_text(trace_id: int, span_id: int) -> str:
+    """A span's ids as our header carries them."""
+    return f"{trace_id:032x}-{span_id:016x}"
+
+
+def link_from(text: object) -> trace.Link | None:
+    """The link to the span that ``link_text`` described; None for anything else."""
+    try:
+        trace_id, span_id = (int(part, 16) for part in str(text).split("-"))
+    except ValueError:
+        return None
+    context = trace.SpanContext(trace_id, span_id, is_remote=True)
+    return trace.Link(context) if context.is_valid else None
 
 
 @contextmanager

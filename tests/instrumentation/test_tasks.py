@@ -1,60 +1,9 @@
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from celery import Celery, chain, chord, group
 
 from celeryscope import semconv, tasks
 from celeryscope.redaction import Redactor
-
-app = Celery("plans", broker="memory://", backend="cache+memory://")
-
-
-@app.task(name="a")
-def a() -> None: ...
-
-
-@app.task(name="b")
-def b() -> None: ...
-
-
-@app.task(name="c")
-def c() -> None: ...
-
-
-def _published(signature: Any) -> list[dict[str, Any]]:
-    """What each message that a canvas publishes at once says of its plan."""
-    from celery.signals import before_task_publish
-
-    seen: list[dict[str, Any]] = []
-
-    def note(body: Any, **_: Any) -> None:
-        seen.append(tasks.plan(body[2]))
-
-    before_task_publish.connect(note)
-    try:
-        signature.apply_async()
-    finally:
-        before_task_publish.disconnect(note)
-    return seen
-
-
-def test_a_chain_tells_the_steps_to_come_next_first() -> None:
-    steps = chain(a.si(), b.si(), c.si())
-    frozen = steps.freeze()
-    (plan,) = _published(steps)
-    assert [name for _, name in plan["chain"]] == ["b", "c"]
-    assert plan["chain"][-1][0] == frozen.id
-
-
-def test_members_of_a_chord_tell_the_callback_that_waits() -> None:
-    plans = _published(chord(group(a.si(), b.si()), c.si()))
-    assert [plan["chord"][1] for plan in plans] == ["c", "c"]
-    assert len({plan["chord"][0] for plan in plans}) == 1
-
-
-def test_a_task_alone_has_no_plan() -> None:
-    assert _published(a.si()) == [{}]
 
 
 def test_a_snapshot_knows_the_attempt_its_times_and_its_plan() -> None:
@@ -67,11 +16,12 @@ def test_a_snapshot_knows_the_attempt_its_times_and_its_plan() -> None:
         "argsrepr": "()",
         "kwargsrepr": "{'password': 'hunter2'}",
         "delivery_info": {"routing_key": "orders", "redelivered": True},
-        "celeryscope": {"sent_at": 5, "clock": 6, "chain": [["n", "next"]]},
+        "celeryscope": {"sent_at": 5, "clock": 6, "plan": [["n", "next"]], "root": "r"},
     }
     values = tasks.snapshot(headers, shown=Redactor().text)
     assert values[semconv.ATTEMPT] == "t:2"
-    assert values[semconv.ROOT_ID] == "t"
+    assert values[semconv.ROOT_ID] == "r"
+    assert tasks.snapshot({"id": "t"}, shown=str)[semconv.ROOT_ID] == "t"
     assert values[semconv.ETA] == int(eta.timestamp() * 1e6)
     assert values[semconv.CHAIN_IDS] == ["n"]
     assert values[semconv.CHAIN_NAMES] == ["next"]
@@ -81,22 +31,39 @@ def test_a_snapshot_knows_the_attempt_its_times_and_its_plan() -> None:
     assert tasks.snapshot(headers, shown=lambda _: None)[semconv.KWARGS] is None
 
 
+SENT = 1_000_000_000
+
+
 @pytest.mark.parametrize(
-    ("eta_after_sent", "started_after_sent", "waited"), [(None, 2.0, 2.0), (10.0, 11.5, 1.5), (10.0, 9.0, 0.0)]
+    ("eta", "received", "started", "queued", "prefetched"),
+    [
+        (None, 2.0, 2.5, 2.0, 0.5),
+        (None, None, 2.5, 2.5, 0.0),
+        (10.0, 1.0, 11.5, 0.0, 1.5),  # the worker held it until its eta, and then for others
+        (10.0, 12.0, 12.5, 2.0, 0.5),  # nobody was there at its eta
+        (10.0, 1.0, 9.0, 0.0, 0.0),  # clocks differ
+        (None, -1.0, 0.5, 0.0, 0.5),
+        (None, 3.0, 2.0, 2.0, 0.0),
+    ],
 )
-def test_waiting_for_an_eta_is_not_queue_time(
-    eta_after_sent: float | None, started_after_sent: float, waited: float
+def test_waiting_in_the_broker_and_in_the_worker_are_told_apart_and_an_eta_is_neither(
+    eta: float | None, received: float | None, started: float, queued: float, prefetched: float
 ) -> None:
-    sent_at = 1_000_000_000
-    values = {
-        semconv.SENT_AT: sent_at,
-        semconv.ETA: None if eta_after_sent is None else sent_at + int(eta_after_sent * 1e6),
-    }
-    assert tasks.queue_time(values, sent_at + int(started_after_sent * 1e6)) == pytest.approx(waited)
+    def at(seconds: float | None) -> int | None:
+        return None if seconds is None else SENT + int(seconds * 1e6)
+
+    values = {semconv.SENT_AT: SENT, semconv.ETA: at(eta), semconv.RECEIVED_AT: at(received)}
+    waited = tasks.waiting(values, SENT + int(started * 1e6))
+    assert waited == {semconv.QUEUE_TIME: pytest.approx(queued), semconv.PREFETCH_TIME: pytest.approx(prefetched)}
+    assert sum(waited.values()) == pytest.approx(max(started - (eta or 0), 0))
 
 
-def test_without_our_header_the_queue_time_is_not_known() -> None:
-    assert tasks.queue_time(tasks.snapshot({"id": "t"}, shown=str), 5) is None
+def test_without_our_header_waiting_is_not_known() -> None:
+    assert tasks.waiting(tasks.snapshot({"id": "t"}, shown=str), 5) == {}
+
+
+def test_the_clock_of_a_message_is_its_sent_time_unless_the_header_says_otherwise() -> None:
+    assert (tasks.clock_of({"sent_at": 5}), tasks.clock_of({"sent_at": 5, "clock": 7}), tasks.clock_of({})) == (5, 7, 0)
 
 
 def test_moments_of_any_form_become_microseconds() -> None:

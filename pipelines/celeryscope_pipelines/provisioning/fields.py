@@ -52,6 +52,7 @@ _KEYWORDS: Final = (
     semconv.CHORD_NAME,
     semconv.CHAIN_IDS,
     semconv.CHAIN_NAMES,
+    semconv.CHAIN_AFTER,
     semconv.FAILURE_KIND,
     semconv.ACTION,
     semconv.TENANT,
@@ -81,6 +82,9 @@ _LONGS: Final = (
     semconv.RETRIES,
     semconv.CLOCK,
     semconv.GROUP_INDEX,
+    semconv.GROUP_SIZE,
+    semconv.CHAIN_INDEX,
+    semconv.CHAIN_LENGTH,
     semconv.FINGERPRINT_VERSION,
     semconv.CONCURRENCY,
     semconv.ACTIVE,
@@ -106,7 +110,9 @@ _LONGS: Final = (
 )
 _DOUBLES: Final = (
     semconv.QUEUE_TIME,
+    semconv.PREFETCH_TIME,
     semconv.RUNTIME,
+    semconv.RETRY_COUNTDOWN,
     semconv.CHILD_CPU,
     semconv.CHILD_AGE,
     semconv.PROCESS_CPU,
