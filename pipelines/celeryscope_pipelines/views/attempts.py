@@ -30,6 +30,7 @@ class Attempt:
     eta: datetime | None = None
     retry_eta: datetime | None = None
     queue_time: float | None = None
+    prefetch_time: float | None = None
     runtime: float | None = None
     worker: str | None = None
     queue: str | None = None
@@ -39,6 +40,9 @@ class Attempt:
     chord_id: str | None = None
     chord_name: str | None = None
     chain: tuple[tuple[str, str], ...] = ()
+    """Tasks planned to follow, (id, name); the id is empty where Celery gives it only when the task is reached."""
+    chain_after: tuple[tuple[int, ...], ...] = ()
+    """For each, the numbers from 1 of those that have to succeed first (0: this task); empty: always the one before."""
     args: str | None = None
     kwargs: str | None = None
     exception_type: str | None = None
@@ -49,6 +53,14 @@ class Attempt:
     fingerprint: str | None = None
     culprit: str | None = None
     trace_id: str | None = None
+
+    @property
+    def planned(self) -> list[tuple[tuple[str, str], tuple[int, ...]]]:
+        """The tasks planned to follow, each with the numbers of those that have to succeed first."""
+        known = len(self.chain_after)
+        return [
+            (step, self.chain_after[number] if number < known else (number,)) for number, step in enumerate(self.chain)
+        ]
 
     @property
     def final(self) -> bool:
@@ -94,9 +106,11 @@ def attempt_from(source: Mapping[str, Any]) -> Attempt:
         retries=integer(known.get(semconv.RETRIES)),
         clock=integer(known.get(semconv.CLOCK)),
         queue_time=number(known.get(semconv.QUEUE_TIME)),
+        prefetch_time=number(known.get(semconv.PREFETCH_TIME)),
         runtime=number(known.get(semconv.RUNTIME)),
         group_index=None if group_index is None else integer(group_index),
         chain=_chain(known),
+        chain_after=tuple(_numbers(after) for after in strings(known.get(semconv.CHAIN_AFTER))),
         **plain,
     )
 
@@ -104,6 +118,10 @@ def attempt_from(source: Mapping[str, Any]) -> Attempt:
 def _chain(known: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     ids, names = strings(known.get(semconv.CHAIN_IDS)), strings(known.get(semconv.CHAIN_NAMES))
     return tuple((step, name) for step, name in zip_longest(ids, names[: len(ids)], fillvalue="(unnamed task)"))
+
+
+def _numbers(after: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in after.split(",") if number.isdecimal())
 
 
 _TIMES = {
@@ -148,8 +166,9 @@ def attempt_dict(attempt: Attempt) -> dict[str, Any]:
         "state": attempt.state,
         **times,
         "queue_time": attempt.queue_time,
+        "prefetch_time": attempt.prefetch_time,
         "runtime": attempt.runtime,
         "group_index": attempt.group_index,
-        "planned": [{"task_id": step, "name": name} for step, name in attempt.chain],
+        "planned": [{"task_id": step, "name": name, "after": after} for (step, name), after in attempt.planned],
         **texts,
     }

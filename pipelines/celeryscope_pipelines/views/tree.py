@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from celeryscope import semconv
 from celeryscope_pipelines.views.attempts import Attempt
 
 
@@ -24,7 +25,7 @@ class Relation(StrEnum):
     ROOT = "root"
     CHILD = "child"
     CHAIN = "chain"
-    """The next step of a chain."""
+    """The next step of a chain, or a member of the group that is the next step."""
     CHORD = "chord"
     """The body of a chord, after its header."""
     ORPHAN = "orphan"
@@ -52,15 +53,22 @@ class _Plan:
 
     tasks: dict[str, tuple[Attempt, ...]]
     names: dict[str, str] = field(default_factory=dict)
-    previous: dict[str, str] = field(default_factory=dict)
-    """The step of a chain that comes before."""
-    headers: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """The header tasks of each chord, by the id of its body."""
+    """Planned steps, by id; those that Celery has given no id yet have one of ours."""
+    unnamed: set[str] = field(default_factory=set)
+    """Ids of ours."""
+    ahead: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """What has to succeed before a step."""
+    bodies: set[str] = field(default_factory=set)
+    """Steps that wait for a whole group."""
 
     def waits_for(self, task_id: str) -> tuple[str, ...]:
-        if task_id in self.headers:
-            return tuple(self.headers[task_id])
-        return (self.previous[task_id],) if task_id in self.previous else ()
+        return tuple(self.ahead.get(task_id, ()))
+
+    def add(self, step: str, name: str, ahead: Iterable[str]) -> None:
+        """A step after others; that it waits for itself is nothing one can draw."""
+        self.names.setdefault(step, name)
+        known = self.ahead[step]
+        known += [before for before in ahead if before != step and before not in known]
 
 
 def arrange(attempts: Iterable[Attempt]) -> list[Node]:
@@ -93,51 +101,46 @@ def _plan(tasks: dict[str, tuple[Attempt, ...]]) -> _Plan:
     plan = _Plan(tasks)
     for task_id, attempts in tasks.items():
         last = attempts[-1]
-        before = task_id
-        for step_id, name in last.chain:
-            # Celery names some groups and chords only when they are reached.
-            step = step_id or f"{before}/next"
-            if step in {before, task_id}:
-                continue
-            plan.previous.setdefault(step, before)
-            plan.names.setdefault(step, name)
-            before = step
-    for task_id, attempts in tasks.items():
-        last = attempts[-1]
+        _add_steps(plan, last)
         if last.chord_id and last.chord_id != task_id:
-            plan.headers[last.chord_id].append(task_id)
-            plan.names[last.chord_id] = last.chord_name or plan.names.get(last.chord_id, "(unnamed task)")
-    _resolve_groups(plan)
-    _resolve_chords(plan)
+            plan.add(last.chord_id, last.chord_name or "(unnamed task)", [task_id])
+            plan.bodies.add(last.chord_id)
+    _add_fellow_members(plan)
+    for step, ahead in plan.ahead.items():
+        ahead[:] = [before for before in ahead if before in tasks or before in plan.names]
+        if len(ahead) > 1:
+            plan.bodies.add(step)
     return plan
 
 
-def _resolve_groups(plan: _Plan) -> None:
-    """A step that is a whole group is planned under the group's id, or under none: put its members in its place."""
-    members: dict[str, list[str]] = defaultdict(list)
+def _add_steps(plan: _Plan, attempt: Attempt) -> None:
+    """What was to follow a task; the steps without ids are left out once the tasks that followed name them again."""
+    followed = any(step_id in plan.tasks for step_id, _ in attempt.chain)
+    keys = [[attempt.task_id]]
+    for number, ((step_id, name), after) in enumerate(attempt.planned):
+        ahead = [key for before in after if before <= number for key in keys[before]]
+        if not step_id and attempt.state == semconv.STATE_SUCCESS and (followed or after == (0,)):
+            keys.append(ahead)
+            continue
+        step = step_id or f"{'+'.join(ahead)}/{name}/{attempt.chain[:number].count(('', name))}"
+        keys.append([step])
+        if not step_id:
+            plan.unnamed.add(step)
+        if step != attempt.task_id:
+            plan.add(step, name, ahead)
+
+
+def _add_fellow_members(plan: _Plan) -> None:
+    """Of a large group only the first members are planned by name; the others follow the same steps."""
+    groups: dict[str, list[str]] = defaultdict(list)
     for task_id, attempts in plan.tasks.items():
         if group_id := attempts[-1].group_id:
-            members[group_id].append(task_id)
-            members[f"{attempts[-1].parent_id}/next"].append(task_id)
-    for step in [step for step in plan.names if step in members and step not in plan.tasks]:
-        del plan.names[step]
-        before = plan.previous.pop(step, None)
-        for member in members[step]:
-            if before not in {None, member}:
-                plan.previous.setdefault(member, str(before))
-        for follower in [follower for follower, ahead in plan.previous.items() if ahead == step]:
-            # What follows a group waits for all of it, exactly as the body of a chord does.
-            del plan.previous[follower]
-            plan.headers.setdefault(follower, list(members[step]))
-
-
-def _resolve_chords(plan: _Plan) -> None:
-    """A step that is a whole chord is planned under its body's id: the header comes between."""
-    for body, header in plan.headers.items():
-        before = plan.previous.get(body)
-        for task_id in header:
-            if before not in {None, task_id} and plan.tasks[task_id][-1].parent_id == before:
-                plan.previous.setdefault(task_id, str(before))
+            groups[group_id].append(task_id)
+    for members in groups.values():
+        ahead = next((plan.ahead[member] for member in members if plan.ahead.get(member)), [])
+        for member in members:
+            if not plan.ahead.get(member):
+                plan.ahead[member] = [before for before in ahead if before not in members]
 
 
 def _homes(plan: _Plan) -> dict[str, str | None]:
@@ -213,14 +216,12 @@ class _Walk:
         attempts = self._plan.tasks.get(task_id, ())
         name = attempts[-1].name if attempts else self._plan.names[task_id]
         ahead = self._plan.waits_for(task_id)
-        named = bool(attempts) or not task_id.endswith("/next")
+        named = task_id not in self._plan.unnamed
         return Node(task_id, name, depth, self._relation(task_id), attempts, ahead, named)
 
     def _relation(self, task_id: str) -> Relation:
-        if task_id in self._plan.headers:
-            return Relation.CHORD
-        if task_id in self._plan.previous:
-            return Relation.CHAIN
+        if self._plan.ahead.get(task_id):
+            return Relation.CHORD if task_id in self._plan.bodies else Relation.CHAIN
         attempts = self._plan.tasks.get(task_id, ())
         if attempts and attempts[-1].root_id == task_id:
             return Relation.ROOT

@@ -42,6 +42,13 @@ def test_the_names_of_a_chain_never_outnumber_its_steps() -> None:
     assert attempt_from(chain).chain == (("a", "shop.a"), ("b", "shop.b"))
 
 
+def test_what_a_planned_step_waits_for_is_read_from_its_numbers() -> None:
+    steps = {"celery.chain_ids": ["a", "b", "c"], "celery.chain_names": ["a", "b", "c"]}
+    assert attempt_from(steps).planned == [(("a", "a"), (0,)), (("b", "b"), (1,)), (("c", "c"), (2,))]
+    after = steps | {"celery.chain_after": ["0", "0", "1,2"]}
+    assert [numbers for _, numbers in attempt_from(after).planned] == [(0,), (0,), (1, 2)]
+
+
 def test_an_empty_document_is_an_attempt_without_details() -> None:
     assert (attempt_from({}).task_id, attempt_from({}).state) == ("?", "?")
 

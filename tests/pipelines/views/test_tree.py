@@ -87,39 +87,85 @@ def test_a_chain_in_the_header_of_a_chord_keeps_its_order() -> None:
     ) == ["root", "  first", "  second", "  other", "  sum"]
 
 
-def test_a_group_that_is_a_step_of_a_chain_stands_where_the_step_was_planned() -> None:
-    members = {"parent_id": "root", "group_id": "group"}
+GROUP_IN_A_CHAIN = {"chain": chain("a", "b", "sum", "mail"), "chain_after": ((0,), (0,), (1, 2), (3,))}
+HEADER = {"parent_id": "root", "group_id": "group", "chord_id": "sum", "chord_name": "shop.sum"}
+
+
+def test_a_group_that_is_a_step_of_a_chain_is_planned_member_by_member() -> None:
+    nodes = arrange([attempt("root", state="FAILURE", **GROUP_IN_A_CHAIN)])
+    assert [(node.task_id, node.depth, node.attempts) for node in nodes[1:]] == [
+        ("a", 0, ()),
+        ("b", 0, ()),
+        ("sum", 0, ()),
+        ("mail", 0, ()),
+    ]
+    assert [node.waits_for for node in nodes] == [(), ("root",), ("root",), ("a", "b"), ("sum",)]
+    assert [node.relation for node in nodes[1:]] == [Relation.CHAIN, Relation.CHAIN, Relation.CHORD, Relation.CHAIN]
+
+
+def test_a_group_that_was_reached_stands_where_it_was_planned_and_its_body_waits_for_all_of_it() -> None:
     nodes = arrange(
         [
-            attempt("root", chain=(("group", "celery.group"), ("sum", "shop.sum"))),
-            attempt("a", sent=1, **members),
-            attempt("b", sent=2, state="FAILURE", **members),
+            attempt("root", **GROUP_IN_A_CHAIN),
+            attempt("b", sent=1, chain=chain("sum", "mail"), **HEADER),
+            attempt("a", sent=2, state="FAILURE", chain=chain("sum", "mail"), **HEADER),
+        ]
+    )
+    assert [(node.task_id, bool(node.attempts), node.depth) for node in nodes] == [
+        ("root", True, 0),
+        ("b", True, 0),
+        ("a", True, 0),
+        ("sum", False, 0),
+        ("mail", False, 0),
+    ]
+    assert nodes[3].waits_for == ("a", "b")
+
+
+def test_a_chain_in_a_planned_group_keeps_its_order() -> None:
+    steps = {"chain": chain("a", "a2", "b", "sum"), "chain_after": ((0,), (1,), (0,), (2, 3))}
+    assert outline([attempt("root", **steps)]) == ["root", "(a)", "(a2)", "(b)", "(sum)"]
+
+
+def test_the_members_of_a_large_group_that_were_not_planned_by_name_stand_with_the_others() -> None:
+    steps = {
+        "chain": (("a", "shop.a"), ("", "(1 more)"), ("sum", "shop.sum")),
+        "chain_after": ((0,), (0,), (1, 2)),
+    }
+    assert [node.name for node in arrange([attempt("root", state="FAILURE", **steps)])] == [
+        "shop.root",
+        "shop.a",
+        "(1 more)",
+        "shop.sum",
+    ]
+    nodes = arrange(
+        [
+            attempt("root", **steps),
+            attempt("a", sent=1, chain=chain("sum"), **HEADER),
+            attempt("b", sent=2, state="FAILURE", chain=chain("sum"), **HEADER),
         ]
     )
     assert [(node.task_id, node.depth) for node in nodes] == [("root", 0), ("a", 0), ("b", 0), ("sum", 0)]
-    assert nodes[-1].waits_for == ("a", "b")
+    assert set(nodes[-1].waits_for) == {"root", "a", "b"}
 
 
-def test_a_chord_that_is_a_step_of_a_chain_is_planned_under_the_id_of_its_body() -> None:
-    header = {"parent_id": "root", "group_id": "group", "chord_id": "sum", "chord_name": "shop.sum"}
-    planned = (("sum", "celery.chord"), ("mail", "shop.mail"))
-    assert outline([attempt("root", chain=planned)]) == ["root", "(sum)", "(mail)"]
-    nodes = arrange([attempt("root", chain=planned), attempt("a", sent=1, **header), attempt("b", sent=2, **header)])
-    assert [(node.task_id, node.name, node.depth) for node in nodes] == [
-        ("root", "shop.root", 0),
-        ("a", "shop.a", 0),
-        ("b", "shop.b", 0),
-        ("sum", "shop.sum", 0),
-        ("mail", "shop.mail", 0),
+def test_a_callback_without_an_id_is_a_planned_step_until_it_was_sent() -> None:
+    steps = {"chain": (("", "shop.log"), ("ship", "shop.ship")), "chain_after": ((0,), (0,))}
+    nodes = arrange([attempt("root", state="FAILURE", **steps)])
+    assert [(node.name, node.named, node.waits_for) for node in nodes[1:]] == [
+        ("shop.log", False, ("root",)),
+        ("shop.ship", True, ("root",)),
+    ]
+    assert outline([attempt("root", **steps), attempt("4711", parent_id="root", sent=1)]) == [
+        "root",
+        "  4711",
+        "(ship)",
     ]
 
 
-def test_a_step_without_an_id_stands_in_its_place_until_its_group_is_there() -> None:
-    root = attempt("root", chain=(("", "celery.group"), ("mail", "shop.mail")))
-    nodes = arrange([root])
-    assert [(node.name, node.named) for node in nodes[1:]] == [("celery.group", False), ("shop.mail", True)]
-    reached = arrange([root, attempt("a", parent_id="root", group_id="group", sent=1)])
-    assert [(node.name, node.waits_for) for node in reached[1:]] == [("shop.a", ("root",)), ("shop.mail", ("a",))]
+def test_a_callback_that_several_tasks_plan_is_one_step() -> None:
+    steps = {"chain": (("sum", "shop.sum"), ("", "shop.log")), **HEADER}
+    names = [node.name for node in arrange([attempt("a", **steps), attempt("b", sent=1, state="FAILURE", **steps)])]
+    assert names == ["shop.a", "shop.b", "shop.sum", "shop.log"]
 
 
 def test_the_attempts_of_a_task_are_one_node_in_the_order_of_its_retries() -> None:
@@ -164,14 +210,15 @@ _ID = st.sampled_from("abcdefg")
 @given(
     st.lists(
         st.builds(
-            lambda task, parent, group, chord, following: attempt(
-                task, parent_id=parent, group_id=group, chord_id=chord, chain=chain(*following)
+            lambda task, parent, group, chord, following, after: attempt(
+                task, parent_id=parent, group_id=group, chord_id=chord, chain=chain(*following), chain_after=after
             ),
             _ID,
             st.none() | _ID,
             st.none() | _ID,
             st.none() | _ID,
-            st.lists(_ID, max_size=3),
+            st.lists(_ID | st.just(""), max_size=3),
+            st.lists(st.lists(st.integers(0, 4), max_size=3).map(tuple), max_size=3).map(tuple),
         ),
         max_size=8,
     )
