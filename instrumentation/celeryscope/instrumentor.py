@@ -21,6 +21,8 @@ from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder
 from celeryscope.running import Running
 from celeryscope.settings import Settings
+from celeryscope.stacks.registration import Registration
+from celeryscope.stacks.watch import StackWatch
 from celeryscope.supervising import Supervising
 from celeryscope.tracing import SpoolSpanProcessor, WorkflowIds, provider_with
 from celeryscope.vitals import Vitals
@@ -57,6 +59,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         self._connect_worker()
         self._groups = GroupTracker()
         self._groups.install()
+        self._connect_stacks(Registration(recorder), StackWatch(recorder))
 
     def _uninstrument(self, **kwargs: Any) -> None:
         for signal, handler in self._connected:
@@ -112,6 +115,12 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         if self._logs:
             self._connect(signals.worker_ready, self._logs.attach_again)
             self._connect(signals.worker_process_init, self._logs.attach_again)
+
+    def _connect_stacks(self, registration: Registration, watch: StackWatch) -> None:
+        self._connect(signals.worker_process_init, registration.process_started)
+        self._connect(signals.worker_process_shutdown, registration.process_ends)
+        self._connect(signals.worker_ready, watch.ready)
+        self._connect(signals.worker_shutdown, watch.stop)
 
     def _connect(self, signal: Any, handler: Any) -> None:
         signal.connect(handler, weak=False)

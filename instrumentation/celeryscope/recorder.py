@@ -12,6 +12,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -158,6 +159,17 @@ class Recorder:
     def is_settled(self, key: int) -> bool:
         """Whether ``settle(key)`` was called lately in this process."""
         return key in self._settled
+
+    @property
+    def folder(self) -> Path | None:
+        """The family's folder in the spool; None while there is none."""
+        return self._family.path if self._family else None
+
+    def beside(self) -> "Recorder":
+        """Another recorder into the same family, for a thread that can't share this one's locks."""
+        other = Recorder(self.settings, self.app_name)
+        other._family, other.role = self._family, Role.POOL_CHILD
+        return other
 
     # --- the process's life -------------------------------------------------------------------------------------------
     def become_worker_main(self) -> None:

@@ -178,6 +178,27 @@ KIND_TERMINATED: Final = "terminated"
 KIND_UNREGISTERED: Final = "unregistered"
 KIND_REJECTED: Final = "rejected"
 
+# A task that runs too long: celery.task.stack
+STACK_TRACE: Final = "celery.stack.trace"
+"""Stacks of all threads, the task's own first, as Python shows tracebacks; missing when it is the same as last time."""
+STACK_VERDICT: Final = "celery.stack.verdict"
+"""One of the verdicts below."""
+STACK_WHERE: Final = "celery.stack.where"
+"""The line of code that the verdict is about: ``[kind of I/O, ]file:line in function: source``."""
+STACK_RUNTIME: Final = "celery.stack.runtime"
+"""Seconds that the task had run."""
+STACK_REPEATS: Final = "celery.stack.repeats"
+"""How many looks before this one found the task in the same stack."""
+STACK_CPU: Final = "celery.stack.cpu"
+"""CPUs that the task's process used during the half second before (1.0 is one CPU)."""
+
+# Values of celery.stack.verdict
+VERDICT_LOCK: Final = "lock"
+VERDICT_IO: Final = "io"
+VERDICT_CPU: Final = "cpu"
+VERDICT_SLEEP: Final = "sleep"
+VERDICT_UNKNOWN: Final = "unknown"
+
 # Added by the indexer
 FINGERPRINT: Final = "celery.fingerprint"
 FINGERPRINT_COARSE: Final = "celery.fingerprint_coarse"

@@ -5,6 +5,7 @@ A plain dataclass, not pydantic: this is imported by every worker and publisher.
 
 import dataclasses
 import os
+import signal
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,12 @@ class Settings:
     heartbeat_interval: float = _help("Seconds between two heartbeats of a worker.", default=30.0)
     queue_depth_interval: float = _help(
         "Seconds between two looks at the depth of a queue; one of its workers looks. 0: none does.", default=30.0
+    )
+    stack_after: float = _help(
+        "Seconds that a task runs before its stack is sent, then at growing distances; 0: never.", default=60.0
+    )
+    stack_signal: int = _help(
+        "Number of the real-time signal that makes a pool process write its stacks; 0: the first free one.", default=0
     )
     logs: bool = _help("Send log lines (standard library and structlog).", default=True)
     log_level: str = _help("Lowest level of log lines to send.", default="INFO")
@@ -117,6 +124,10 @@ class Settings:
         ]
         if self.queue_depth_interval < 0:
             problems.append(f"{PREFIX}QUEUE_DEPTH_INTERVAL: must not be below zero")
+        if not 0 <= self.stack_after < float("inf"):
+            problems.append(f"{PREFIX}STACK_AFTER: must be zero or above")
+        if self.stack_signal and not signal.SIGRTMIN <= self.stack_signal <= signal.SIGRTMAX:
+            problems.append(f"{PREFIX}STACK_SIGNAL: must be 0 or {signal.SIGRTMIN:d} to {signal.SIGRTMAX:d}")
         if not self.endpoint.startswith(("http://", "https://")):
             problems.append(f"{PREFIX}ENDPOINT: must begin with http:// or https://")
         if not (self.token.isascii() and self.token.isprintable()):
