@@ -50,7 +50,9 @@ def parse(text: str) -> list[Stack]:
             current, ident, name = head[1] in {None, "Current thread"}, head[2], head[3]
             stacks.append(Stack(" ".join(filter(None, ["Thread", name, ident])), (), current))
         elif stacks and (found := _FRAME.match(line)):
-            frame = Frame(_unescaped(found[1] or "???"), int(found[2]) if found[2].isdigit() else 0, found[3])
+            frame = Frame(
+                _unescaped(found[1] or "???"), int(found[2]) if found[2].isdigit() else 0, _unescaped(found[3])
+            )
             stacks[-1] = stacks[-1]._replace(frames=(*stacks[-1].frames, frame))
     return sorted(stacks, key=lambda stack: (not stack.runs_task, not stack.is_current))
 

@@ -147,7 +147,7 @@ def _rule(frame: Frame) -> _Rule | None:
 
 def _place(frames: Sequence[Frame], kind: str) -> Frame | None:
     """The frame to name: which lock, or where in the application."""
-    outside = [frame for frame in frames if not _in_standard_library(frame) and not any(map(frame.file.count, _GREEN))]
+    outside = [frame for frame in frames if not (_in_standard_library(frame) or _has_any(frame.file, _GREEN))]
     own = [frame for frame in outside if not _in_library(frame)]
     # A lock of a library is that library's, whoever came to it.
     candidates = outside if kind == semconv.VERDICT_LOCK else own or outside
@@ -156,8 +156,12 @@ def _place(frames: Sequence[Frame], kind: str) -> Frame | None:
 
 def _in_standard_library(frame: Frame) -> bool:
     inside = frame.file.startswith((STANDARD_LIBRARY, "<frozen "))
-    return inside and not any(map(frame.file.count, _INSTALLED))
+    return inside and not _has_any(frame.file, _INSTALLED)
 
 
 def _in_library(frame: Frame) -> bool:
-    return _in_standard_library(frame) or any(map(frame.file.count, _INSTALLED))
+    return _in_standard_library(frame) or _has_any(frame.file, _INSTALLED)
+
+
+def _has_any(text: str, parts: Sequence[str]) -> bool:
+    return any(part in text for part in parts)
