@@ -53,6 +53,14 @@ def test_the_error_at_the_end_of_a_traceback_stays() -> None:
     assert cut_names(record.item) == [semconv.EXCEPTION_STACKTRACE]
 
 
+def test_stacks_of_a_task_that_runs_too_long_may_be_as_long_as_a_traceback() -> None:
+    record = log_record(celery__stack__trace="x" * 1000)
+
+    limits(SMALL)("shop")(record)
+
+    assert record.attributes[0]["value"]["stringValue"] == "x" * 1000
+
+
 def test_body_and_span_events_are_cut_and_named_once() -> None:
     item = {
         "body": {"stringValue": "x" * 1000},

@@ -43,7 +43,16 @@ def test_settings_of_the_services_may_stand_in_the_same_environment() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("ENDPOINT", "collector:4318"), ("LOG_LEVEL", "LOUD"), ("REQUEST_TIMEOUT", "0"), ("SEGMENT_MAX_BYTES", "-1")],
+    [
+        ("ENDPOINT", "collector:4318"),
+        ("LOG_LEVEL", "LOUD"),
+        ("REQUEST_TIMEOUT", "0"),
+        ("SEGMENT_MAX_BYTES", "-1"),
+        ("STACK_AFTER", "-1"),
+        ("STACK_AFTER", "nan"),
+        ("STACK_SIGNAL", "9"),
+        ("STACK_SIGNAL", "65"),
+    ],
 )
 def test_a_value_that_can_not_work_is_refused(variable: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"CELERYSCOPE_{variable}"):

@@ -13,6 +13,8 @@ from celeryscope_collector.records import Origin
 _OURS: Final = ("celery.", "exception.", "log.record.", "messaging.", "service.")
 """Attributes that are kept first when there are too many."""
 
+_STACKS: Final = frozenset({semconv.EXCEPTION_STACKTRACE, semconv.STACK_TRACE})
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -94,7 +96,7 @@ def limit_attributes(part: dict[str, Any], bounds: Limits) -> list[str]:
         # A quick way for the short strings that most values are: a character has at most four bytes.
         if text is not None and len(text) * 4 <= bounds.value:
             continue
-        limit = bounds.stacktrace if attribute["key"] == semconv.EXCEPTION_STACKTRACE else bounds.value
+        limit = bounds.stacktrace if attribute["key"] in _STACKS else bounds.value
         if _limit_value(value, limit):
             names.append(attribute["key"])
     return names

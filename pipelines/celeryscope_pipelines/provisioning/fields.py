@@ -68,6 +68,7 @@ _KEYWORDS: Final = (
     semconv.BROKER,
     semconv.CAUSE,
     semconv.EXCEPTION_TYPE,
+    semconv.STACK_VERDICT,
     semconv.LOG_RECORD_UID,
     semconv.MESSAGING_SYSTEM,
     semconv.MESSAGING_DESTINATION,
@@ -124,7 +125,14 @@ _DOUBLES: Final = (
 )
 _BOOLEANS: Final = (semconv.TERMINATED, semconv.EXPIRED, semconv.REDELIVERED, semconv.BROKER_CONNECTED)
 _DATES: Final = (*sorted(MOMENTS), semconv.FIRST_SEEN, semconv.LAST_SEEN)
-_WORDS: Final = (semconv.ARGS, semconv.KWARGS, semconv.RETRY_REASON, semconv.EXCEPTION_STACKTRACE)
+_WORDS: Final = (
+    semconv.ARGS,
+    semconv.KWARGS,
+    semconv.RETRY_REASON,
+    semconv.EXCEPTION_STACKTRACE,
+    semconv.STACK_TRACE,
+    semconv.STACK_WHERE,
+)
 
 RESOURCE: Final[Mapping] = {
     semconv.SERVICE_NAME: KEYWORD,

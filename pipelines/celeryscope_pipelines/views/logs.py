@@ -43,6 +43,8 @@ class LogLine:
     exception_type: str | None = None
     exception_message: str | None = None
     stacktrace: str | None = None
+    stack: str | None = None
+    """Stacks of a task that runs too long."""
     fingerprint: str | None = None
     failure_title: str | None = None
     culprit: str | None = None
@@ -78,6 +80,7 @@ def log_line(source: Mapping[str, Any]) -> LogLine:
         exception_type=text(known.get(semconv.EXCEPTION_TYPE)),
         exception_message=text(known.get(semconv.EXCEPTION_MESSAGE)),
         stacktrace=text(known.get(semconv.EXCEPTION_STACKTRACE)),
+        stack=text(known.get(semconv.STACK_TRACE)),
         fingerprint=text(known.get(semconv.FINGERPRINT)),
         failure_title=text(known.get(semconv.FAILURE_TITLE)),
         culprit=text(known.get(semconv.CULPRIT)),
@@ -111,6 +114,8 @@ def with_context(lines: Iterable[LogLine], clock: Clock, *, tasks: bool, traceba
         parts += [_indented(more, indent) for more in clean(line.message).rstrip("\n").split("\n")[1:]]
         if traced:
             parts.append(highlighted(line.stacktrace or ""))
+        if line.stack:
+            parts.append(highlighted(line.stack))
     return parts
 
 
@@ -165,6 +170,7 @@ def line_dict(line: LogLine) -> dict[str, Any]:
         "exception_type": line.exception_type,
         "exception_message": line.exception_message,
         "stacktrace": line.stacktrace,
+        "stack": line.stack,
         "fingerprint": line.fingerprint,
         "fields": dict(line.extra),
     }

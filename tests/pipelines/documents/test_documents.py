@@ -352,7 +352,13 @@ def test_the_moments_of_a_schedule_and_of_an_outage_are_dates() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [semconv.EVENT_BROKER_LOST, semconv.EVENT_BROKER_REGAINED, semconv.EVENT_WORKER_CONFIG]
+    "event",
+    [
+        semconv.EVENT_BROKER_LOST,
+        semconv.EVENT_BROKER_REGAINED,
+        semconv.EVENT_WORKER_CONFIG,
+        semconv.EVENT_TASK_STACK,
+    ],
 )
 def test_another_event_is_a_line_under_its_own_name(event: str) -> None:
     (write,) = documents_for(log(event))

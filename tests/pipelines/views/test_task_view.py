@@ -1,7 +1,7 @@
 from datetime import UTC
 from typing import Any
 
-from celeryscope_pipelines.views.logs import LogLine, as_dict, render
+from celeryscope_pipelines.views.logs import LogLine, as_dict, log_line, render
 from celeryscope_pipelines.views.task import TaskView, in_focus
 from celeryscope_pipelines.views.task import as_dict as task_dict
 from celeryscope_pipelines.views.task import render as render_task
@@ -170,6 +170,29 @@ Times are UTC.
 {TRACEBACK}
 """
     )
+
+
+STACK = """\
+Thread 0x00007f10bb (most recent call last):
+  File "/app/pay.py", line 12, in charge
+    with self._lock:
+"""
+
+
+def test_stacks_of_a_task_that_ran_too_long_stand_below_their_line_and_are_no_failure() -> None:
+    told = "Task shop.pay runs for 60 s: lock at /app/pay.py:12 in charge: with self._lock:"
+    found = {
+        "@timestamp": "2026-11-21T14:00:02Z",
+        "event_name": "celery.task.stack",
+        "severity_number": 13,
+        "body": {"text": told},
+        "attributes": {"celery.stack.trace": STACK, "celery.stack.verdict": "lock"},
+    }
+    view = TaskView((attempt("pay", started=1.0, ended=70.0),), attempt("pay"), (log_line(found),), 1)
+    assert view.failure is None
+    output = printed(*render_task(view, Clock(at(80), UTC), ascii_only=False, logs=True))
+    assert f"{told}\n{STACK}" in output
+    assert task_dict(view)["logs"][0]["stack"] == STACK
 
 
 def test_json_of_log_lines_counts_those_left_out() -> None:
