@@ -1,6 +1,7 @@
 """What happens while a task runs, in the process that runs it: CONSUMER span, ``started`` to final event."""
 
 import secrets
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from celeryscope import exceptions, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
+from celeryscope.interruptions import is_told_by_the_task_process
 from celeryscope.publishing import Publishing
-from celeryscope.recorder import Recorder
+from celeryscope.recorder import Recorder, Role
 from celeryscope.spool.format import CLOSES, FAILURE, OPENS
 from celeryscope.tracing import context_of, link_from, workflow_trace
 
@@ -106,17 +108,15 @@ class Running:
         """``task_failure`` of a task of this process."""
         if isinstance(exception, Reject):
             return  # celery also calls a rejection a failure, after its postrun said REJECTED
-        attempt = attempt_of(sender.request) or self._failed_late(task_id)
+        attempt, error = attempt_of(sender.request), exceptions.original(einfo) or exception
+        if attempt is None:
+            # What is being handled just now may be another exception, e.g. the one that ended a greenlet at its limit.
+            attempt, error = self._failed_late(task_id), exception
         if attempt is None or attempt.closed:
             return
-        error = exceptions.original(einfo) or exception
         # Celery has made the text already, unless it had to replace an exception that can't be pickled.
         same = getattr(getattr(einfo, "exception", None), "exc", None) is error
-        described: dict[str, Any] = self._recorder.describe(error, einfo.traceback if same else None)
-        described[semconv.FAILURE_KIND] = failure_kind(error)
-        text = f"{described[semconv.EXCEPTION_TYPE]}: {described[semconv.EXCEPTION_MESSAGE]}"
-        attempt.span.set_status(Status(StatusCode.ERROR, text))
-        self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", f"Task {sender.name} failed: {text}", described)
+        self._fail(attempt, sender.name, error, einfo.traceback if same else None)
 
     @guarded
     def retried(self, sender: Task, reason: Any = None, **_: Any) -> None:
@@ -146,8 +146,7 @@ class Running:
         if attempt is None:
             return
         if state is None and not attempt.closed:
-            # Whoever interrupted it (a limit, a revocation, the end of the process) is told by the main process.
-            attempt.span.set_status(Status(StatusCode.ERROR, "interrupted"))
+            self._interrupted(attempt, task)
         elif not attempt.closed:
             self._conclude(attempt, task, str(state), retval)
         delattr(task.request, tasks.ATTEMPT)
@@ -155,6 +154,22 @@ class Running:
         attempt.span.end()
         if attempt.token is not None:
             context_api.detach(attempt.token)
+
+    def _interrupted(self, attempt: Attempt, task: Task) -> None:
+        """The attempt ended by an exception that Celery doesn't handle in the task's process."""
+        error = sys.exc_info()[1]
+        if error is not None and is_told_by_the_task_process(error, in_child=self._recorder.role is Role.POOL_CHILD):
+            self._fail(attempt, task.name, error, None)
+        else:
+            # A limit, a revocation, the end of the process: Celery's main process tells what it was.
+            attempt.span.set_status(Status(StatusCode.ERROR, "interrupted"))
+
+    def _fail(self, attempt: Attempt, name: str, error: BaseException, text: str | None) -> None:
+        described: dict[str, Any] = self._recorder.describe(error, text)
+        described[semconv.FAILURE_KIND] = failure_kind(error)
+        text = f"{described[semconv.EXCEPTION_TYPE]}: {described[semconv.EXCEPTION_MESSAGE]}"
+        attempt.span.set_status(Status(StatusCode.ERROR, text))
+        self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", f"Task {name} failed: {text}", described)
 
     def _failed_late(self, task_id: str) -> Attempt | None:
         """The attempt that ended last in this thread, if Celery fails it after its postrun (its chain can't go on)."""
@@ -176,6 +191,7 @@ class Running:
             described[semconv.FAILURE_KIND] = semconv.KIND_REJECTED if rejected else semconv.KIND_EXCEPTION
             if isinstance(retval, BaseException):
                 described |= self._recorder.describe(retval)
+            attempt.span.set_status(Status(StatusCode.ERROR, described.get(semconv.EXCEPTION_MESSAGE, state)))
         self._close(attempt, event, severity, f"Task {task.name} {event.rsplit('.', 1)[1]}", described)
 
     def _close(self, attempt: Attempt, event: str, severity: str, body: str, described: dict[str, Any]) -> None:

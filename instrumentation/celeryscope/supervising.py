@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from celery.app.task import Context, Task
-from celery.exceptions import Reject
+from celery.exceptions import InvalidTaskError, Reject
 from celery.worker.request import Request
 
 from celeryscope import exceptions, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
+from celeryscope.interruptions import was_told_by_the_task_process
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder, Role
 from celeryscope.running import attempt_of, failure_kind, new_delivery
@@ -49,7 +50,7 @@ class Supervising:
         if request is None or attempt_of(sender.request) is not None or isinstance(exception, Reject):
             return
         error = exception if isinstance(exception, BaseException) else exceptions.original(einfo)
-        if error is None or self._has_ended(request.request_dict):
+        if error is None or was_told_by_the_task_process(error) or self._has_ended(request.request_dict):
             return
         kind = failure_kind(error)
         lost = kind == semconv.KIND_WORKER_LOST
@@ -93,9 +94,10 @@ class Supervising:
         self._emit(semconv.EVENT_TASK_UNKNOWN, values, "ERROR", f"Received unregistered task {name}", final=True)
 
     @guarded
-    def rejected(self, message: Any, exc: BaseException, sender: Any = None, **_: Any) -> None:
-        """``task_rejected``: the message is malformed."""
-        values = self._undelivered(message, sender, exc, semconv.KIND_REJECTED)
+    def rejected(self, message: Any, exc: BaseException | None, sender: Any = None, **_: Any) -> None:
+        """``task_rejected``: the message is malformed; without an exception it is none of Celery's at all."""
+        error = exc or InvalidTaskError("The message names no task.")
+        values = self._undelivered(message, sender, error, semconv.KIND_REJECTED)
         if values[semconv.TASK_ID]:
             body = f"Rejected a malformed message: {values[semconv.EXCEPTION_MESSAGE]}"
             self._emit(semconv.EVENT_TASK_REJECTED, values, "ERROR", body, final=True)
@@ -121,6 +123,8 @@ class Supervising:
         values |= {
             semconv.WORKER: worker,
             semconv.DELIVERY: values[semconv.DELIVERY] or new_delivery(),
+            # Celery drops a message that is revoked, expired or wrong before it says that it was received.
+            semconv.RECEIVED_AT: values[semconv.RECEIVED_AT] or now,
             semconv.ENDED_AT: now,
             semconv.CLOCK: self._recorder.clock.tick(tasks.clock_of(tasks.header_of(source))),
         }
@@ -138,7 +142,6 @@ class Supervising:
         source = {**headers, "delivery_info": message.delivery_info}
         values = self._ended(source, getattr(sender, "hostname", None), None)
         values |= self._recorder.describe(error)
-        values[semconv.RECEIVED_AT] = values[semconv.ENDED_AT]
         values[semconv.FAILURE_KIND] = kind
         return values
 

@@ -31,7 +31,7 @@ class FamilyReader:
         self._own = own
         self._closed_elsewhere: dict[int, None] = {}
         self._done: set[str] = set()
-        self._dead_since: dict[str, float] = {}
+        self._dead_since: dict[str, tuple[float, int]] = {}
         self._worth: dict[Path, int] = {}
         self._readers: dict[str, ProcessReader] = {}
         self._dropped: Counter[str] = Counter()
@@ -154,7 +154,8 @@ class FamilyReader:
         self.family.remove()
 
     def _end_process(self, process: str, reader: ProcessReader, last: Segment, batch: Batch, final: bool) -> None:
-        since = self._dead_since.setdefault(process, time.monotonic())
+        seen = time.monotonic(), time.time_ns() if self._own else _modified(last.path)
+        since, died_at = self._dead_since.setdefault(process, seen)
         unsettled = [
             opened
             for (kind, key), opened in reader.open.items()
@@ -162,7 +163,6 @@ class FamilyReader:
         ]
         if unsettled and self._own and not final and time.monotonic() - since < LOST_GRACE:
             return
-        died_at = time.time_ns() if self._own else _modified(last.path)
         for (kind, _), opened in reader.open.items():
             if kind == frame.OPEN_SPAN:
                 batch.add(frame.SPAN, reader.resource, opened.scope, lost.lost_span(opened.payload, died_at))

@@ -188,7 +188,10 @@ def test_while_the_main_process_may_still_tell_a_dead_childs_attempt_waits(famil
     child.close()
     reader = FamilyReader(family, own=True)
     assert len(_read_all(reader)) == 1
-    assert [b"celery.task.lost" in payload for payload in _read_all(reader, final=True)] == [True]
+    seen_dead = time.time_ns()
+    (lost,) = [orjson.loads(payload) for payload in _read_all(reader, final=True)]
+    assert lost["eventName"] == semconv.EVENT_TASK_LOST
+    assert int(lost["timeUnixNano"]) <= seen_dead, "it waited for the main process, not for its end"
 
 
 def test_a_record_that_was_damaged_on_disk_is_counted(family: Family) -> None:
