@@ -25,6 +25,8 @@ logger = logging.getLogger("celeryscope")
 
 _TIMEOUT: Final = 5.0
 """Seconds to wait for the broker, for each thing asked of it."""
+_GOODBYE: Final = 1.0
+"""Seconds that the end of a worker waits for its resignation."""
 _LEASE: Final = 2.5
 """Intervals after which another worker takes over from one that fell silent."""
 
@@ -57,16 +59,20 @@ class QueueWatch:
         self._connection: Any = None
         self._queues: Queues | None = None
         self._told = False
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Look from now on, where there is a way to elect a worker: on Redis and AMQP."""
         kind = self._connect().transport.driver_type
         if kind in _KINDS and self._interval:
-            threading.Thread(target=self._run, name="celeryscope-queues", daemon=True).start()
+            self._thread = threading.Thread(target=self._run, name="celeryscope-queues", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
-        """End; another worker takes over as soon as the thread has resigned."""
+        """End, and let another worker take over at once."""
         self._stop.set()
+        if self._thread:
+            self._thread.join(_GOODBYE)
 
     @guarded
     def _run(self) -> None:
@@ -99,7 +105,9 @@ class QueueWatch:
         }
         for name, queue in list(self._app.amqp.queues.consume_from.items()):
             broker_name = queue.name or name
-            if queues.elected(broker_name) and (found := queues.look(broker_name)) is not None:
+            if not queues.elected(broker_name) or (found := queues.look(broker_name)) is None:
+                continue
+            if not self._stop.is_set():
                 self._emit(known | {semconv.MESSAGING_DESTINATION: broker_name} | found)
 
     def _open(self) -> Queues:
