@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from redis import Redis as Client
 
-from servers import Redis
+from servers import RabbitMQ, Redis
+from support.proxy import Proxy
 from support.sink import Sink
 from support.waiting import until
 from support.workers import Worker
@@ -119,3 +120,32 @@ def test_a_broker_that_was_never_there_is_told_before_the_worker_is_ready(tmp_pa
             worker.stop()
     assert (lost["celery.cause"], regained["event_name"]) == ("network", "celery.broker.regained")
     assert regained["celery.broker.outage"] > 0
+
+
+@pytest.mark.rabbitmq
+def test_a_wire_to_rabbitmq_that_is_cut_is_lost_to_the_network_until_it_is_mended(
+    rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path
+) -> None:
+    with Proxy(rabbitmq.port) as proxy, Sink() as sink:
+        url = rabbitmq.url.replace(f":{rabbitmq.port}", f":{proxy.port}")
+        with Worker(sink, redis.url, tmp_path, BROKER_URL=url) as worker:
+            lost, regained = outage(worker, proxy.cut, proxy.mend)
+            assert worker.run("print(succeed.delay(5).get(timeout=20))") == "5"
+    assert (lost["celery.cause"], lost["messaging.system"]) == ("network", "amqp")
+    assert lost["celery.broker"] == f"amqp://guest:[redacted]@127.0.0.1:{proxy.port}//"
+    assert regained["celery.broker.outage"] > 0
+
+
+@pytest.mark.rabbitmq
+def test_a_worker_that_rabbitmq_does_not_let_in_tells_why(rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path) -> None:
+    with Sink() as sink:
+        worker = Worker(sink, redis.url, tmp_path, BROKER_URL=rabbitmq.url.replace("guest@", "hunter2@"))
+        sink.status = 503  # a worker is started without waiting for it
+        worker.start()
+        sink.status = 200
+        try:
+            until(lambda: told(sink), what=f"lost {worker.log()}")
+        finally:
+            worker.stop()
+        assert told(sink)[0]["celery.cause"] == "authentication"
+        assert "hunter2" not in str(sink.logs)

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import pytest
 
-from servers import Redis
+from servers import RabbitMQ, Redis
 from support.sink import Sink
 from support.waiting import until
 from support.workers import Worker
@@ -24,7 +24,7 @@ def worker(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         yield running
 
 
-def looking(sink: Sink, redis: Redis, folder: Path, pool: str = "prefork", **environ: str) -> Worker:
+def looking(sink: Sink, redis: Redis, folder: Path, pool: str = "prefork", **environ: Any) -> Worker:
     return Worker(sink, redis.url, folder, pool, CELERYSCOPE_QUEUE_DEPTH_INTERVAL=str(INTERVAL), **environ)
 
 
@@ -114,16 +114,17 @@ def test_a_pool_without_processes_tells_its_vitals_without_children(redis: Redis
         until(lambda: depths(sink, worker.environ["QUEUE"]), what="the queue's depth")
 
 
+@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
 def test_one_of_the_workers_tells_the_depth_and_another_takes_over_when_it_is_killed(
-    redis: Redis, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, broker: str, redis: Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    first, second = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    first, second = tmp_path_factory.mktemp(f"{broker}-one"), tmp_path_factory.mktemp(f"{broker}-two")
+    queue, url = first.name, f"{request.getfixturevalue(broker).url}"
     with (
         Sink() as sink,
-        looking(sink, redis, first, "solo") as one,
-        looking(sink, redis, second, "solo", QUEUE=first.name) as two,
+        looking(sink, redis, first, "solo", BROKER_URL=url) as one,
+        looking(sink, redis, second, "solo", BROKER_URL=url, QUEUE=queue, options=("-n", "two@%h")) as two,
     ):
-        queue = first.name
         until(lambda: len(depths(sink, queue)) >= 5, what="depths")
         (leader,) = {event["resource.process.pid"] for event in depths(sink, queue)}
         elected, other = (one, two) if leader == one.process.pid else (two, one)
@@ -133,3 +134,24 @@ def test_one_of_the_workers_tells_the_depth_and_another_takes_over_when_it_is_ki
         last, next_one = depths(sink, queue)[told - 1 :][:2]
         assert (next_one["celery.clock"] - last["celery.clock"]) / SECOND < 2.5 * INTERVAL + INTERVAL + 2
         assert {event["resource.process.pid"] for event in depths(sink, queue)[told:]} == {other.process.pid}
+
+
+@pytest.mark.rabbitmq
+def test_the_depth_of_a_queue_on_rabbitmq_has_its_consumers_and_costs_the_broker_no_errors(
+    rabbitmq: RabbitMQ, redis: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    first, second = tmp_path_factory.mktemp("deep"), tmp_path_factory.mktemp("other")
+    queue, logged = first.name, len(rabbitmq.log.read_text())
+    with (
+        Sink() as sink,
+        looking(sink, redis, first, "solo", BROKER_URL=rabbitmq.url) as worker,
+        looking(sink, redis, second, "solo", BROKER_URL=rabbitmq.url, QUEUE=queue, options=("-n", "two@%h")) as other,
+    ):
+        worker.run("[sleeps.delay(60) for _ in range(24)]")
+        until(lambda: any(told["celery.queue.depth"] > 0 for told in depths(sink, queue)), what="messages in the queue")
+        until(lambda: depths(sink, queue)[-1]["celery.queue.consumers"] == 2, what="two consumers")
+        assert depths(sink, queue)[-1]["messaging.system"] == "amqp"
+        worker.run("app.control.purge()")
+        for busy in (worker, other):
+            busy.kill()
+    assert "[error]" not in rabbitmq.log.read_text()[logged:]
