@@ -8,13 +8,14 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEMO := PYTHONPATH=deploy/local:deploy/demo $(PYTHON) -m demo
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 LOCK_ARGS ?=
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --system-certs --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(INSTALLED) ## Install everything the project needs (the other commands do it by themselves)
@@ -54,6 +55,10 @@ pytest: $(INSTALLED) ## Run the tests only; PYTEST_ARGS="tests/pipelines -x" nar
 .PHONY: bench
 bench: $(INSTALLED) ## Measure the hot paths of worker, collector and indexer
 	@$(PYTHON) tests/bench/hot_paths.py
+
+.PHONY: bench-worker
+bench-worker: $(INSTALLED) ## Measure what a worker pays, beside its peers; BENCH_ARGS="--quick --only succeed" narrows it
+	@PYTHONPATH=tests/bench:deploy/local$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m worker $(BENCH_ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, types, the rules between packages and the generated documents

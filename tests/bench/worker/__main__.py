@@ -1,0 +1,79 @@
+"""The command line: ``python -m worker --help``; ``make bench-worker`` measures everything."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from servers import Redis
+from worker import cost, peers
+from worker.figures import Figure, show, write
+from worker.measure import FAIL, SUCCEED, Bench, MeasurementFailed
+from worker.sink import Sink
+
+_OUTPUT = Path(__file__).parents[3] / "build" / "bench" / "worker.json"
+PARTS = ("succeed", "fail", "lines")
+
+
+def main() -> int:
+    """0 when all was measured, whether the goals hold or not; 1 when something could not be."""
+    options = _options()
+    folder = Path(tempfile.mkdtemp(prefix="celeryscope-bench-worker-"))
+    print(f"What the workers print is in {folder}; load average {os.getloadavg()[0]:.1f}.", file=sys.stderr)
+    measured: list[Figure] = []
+    failed = False
+    with Redis(folder / "redis") as redis, Sink() as sink:
+        try:
+            for figure in _measure(Bench(redis.url, sink, folder), options):
+                print(f"{figure.name}: {figure.value:,.1f} {figure.unit}", file=sys.stderr, flush=True)
+                measured.append(figure)
+        except MeasurementFailed as error:
+            print(f"The measurement failed: {error}", file=sys.stderr)
+            failed = True
+    show(measured)
+    write(measured, options.output)
+    return 1 if failed else 0
+
+
+def _measure(bench: Bench, options: argparse.Namespace) -> Iterator[Figure]:
+    names = [name for name in peers.ALL if name == peers.PLAIN or name in options.peers]
+    for pool in options.pools:
+        for task, tasks in ((SUCCEED, options.tasks), (FAIL, max(options.tasks // 3, 1))):
+            if task in options.only:
+                drained = cost.drains(bench, names, pool, task, tasks, options.pairs, "WARNING")
+                yield from cost.figures(drained, pool, task)
+    if "lines" in options.only:
+        names = [name for name in names if name in {peers.PLAIN, peers.CELERYSCOPE, peers.OPENTELEMETRY_LOGS}]
+        drained = cost.drains(bench, names, "prefork", SUCCEED, options.tasks, options.pairs, "INFO")
+        yield from cost.figures(drained, "prefork", SUCCEED, ", with log lines (-l INFO)")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=5, help="runs of each kind [5]")
+    parser.add_argument("--tasks", type=int, default=3000, help="no-op tasks a run; of failing ones a third [3000]")
+    parser.add_argument("--peers", type=_list(peers.ALL), default=list(peers.ALL), help=", ".join(peers.ALL))
+    parser.add_argument("--pools", type=_list(("prefork", "solo")), default=["prefork", "solo"], help="prefork, solo")
+    parser.add_argument("--only", type=_list(PARTS), default=list(PARTS), help=", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="three pairs of 1,000 tasks: for development")
+    parser.add_argument("--output", type=Path, default=_OUTPUT, help="the figures' file")
+    options = parser.parse_args()
+    if options.quick:
+        options.pairs, options.tasks = 3, 1000
+    return options
+
+
+def _list(known: tuple[str, ...]):
+    def parse(text: str) -> list[str]:
+        wanted = text.split(",")
+        if unknown := set(wanted) - set(known):
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
+        return wanted
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""One worker drains a queue that was full before: CPU of its whole process tree, and seconds.
+
+The messages are published once for each peer, by a process with the same instrumentation, and copied for each run, so
+every run of a peer does the same work. A run is:
+
+1. The worker starts on a queue with a few messages, which warm it up: connections, lazy imports, first spans.
+2. When these are done, the CPU its processes have used so far is read (``CPU_BEGIN``), and the backlog is renamed to be
+   the worker's queue, in one step. The publisher is long gone by then.
+3. When the queue and the list of unacknowledged messages are empty, the worker gets SIGTERM, finishes, flushes its
+   telemetry and ends. CPU of all its processes until their end (``CPU_END``), by ``wait4`` in their reaper (``tree``).
+
+``CPU_END - CPU_BEGIN``, divided by the tasks, is the figure. So start-up isn't in it, and what happens in the background
+and at the end is: batches on their way, the shipper, the flush. So is the end itself, for plain Celery too.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from redis import Redis
+
+from worker import peers
+from worker.sink import Sink
+
+QUEUE = "work"
+SUCCEED, FAIL = "succeed", "fail"
+_WARM_UP = 200
+_TESTS = Path(__file__).parents[1]
+
+
+class MeasurementFailed(Exception):
+    """A figure would not be what its name says."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Which worker: instrumentation, pool and log level."""
+
+    peer: str
+    pool: str = "prefork"
+    level: str = "WARNING"
+    concurrency: int = 2
+    environ: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drained:
+    """CPU in seconds of the process tree and wall-clock seconds for ``tasks`` tasks; what the sink got meanwhile."""
+
+    tasks: int
+    cpu: float
+    seconds: float
+    report: dict[str, Any]
+
+    @property
+    def cpu_a_task(self) -> float:
+        """Microseconds."""
+        return self.cpu / self.tasks * 1e6
+
+
+class Bench:
+    """A Redis, a sink and a folder; makes backlogs and drains them."""
+
+    def __init__(self, redis_url: str, sink: Sink, folder: Path) -> None:
+        self.redis: Redis = Redis.from_url(redis_url)
+        self.sink = sink
+        self.folder = folder
+        self._url = redis_url
+        self._stocks: set[str] = set()
+        self._runs = 0
+
+    def environ(self, worker: Worker, folder: Path, pool: str | None) -> dict[str, str]:
+        """Of a process with the worker's instrumentation; ``pool`` None: a publisher."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("CELERYSCOPE_", "OTEL_"))}
+        return clean | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(_TESTS), os.environ.get("PYTHONPATH")])),
+            "BENCH_REDIS": self._url,
+            "BENCH_QUEUE": QUEUE,
+            "BENCH_PEER": worker.peer,
+            "BENCH_POOL": pool or "",
+            "BENCH_SINK": self.sink.url,
+            "CELERYSCOPE_ENDPOINT": self.sink.url,
+            "CELERYSCOPE_SPOOL_DIR": str(folder / "spool"),
+            **worker.environ,
+        }
+
+    def backlog(self, peer: str, task: str, tasks: int) -> str:
+        """The key of a list of at least ``tasks`` messages (and those to warm up), published at the first call."""
+        key = f"stock.{peer}.{task}"
+        missing = tasks + _WARM_UP - int(self.redis.llen(key))
+        if missing > 0:
+            folder = self._folder("publisher")
+            command = [sys.executable, "-m", "worker.publish", task, str(missing), key]
+            subprocess.run(command, env=self.environ(Worker(peer), folder, None), cwd=folder, check=True)
+        return key
+
+    def drain(self, worker: Worker, task: str, tasks: int) -> Drained:
+        """Run a worker over ``tasks`` messages. Raises MeasurementFailed when it didn't do or deliver all of them."""
+        key = self.backlog(worker.peer, task, tasks)
+        messages = self.redis.lrange(key, 0, tasks + _WARM_UP - 1)
+        self.redis.delete(QUEUE, "backlog")
+        self.redis.rpush(QUEUE, *messages[:_WARM_UP])
+        self.redis.rpush("backlog", *messages[_WARM_UP:])
+        self.sink.report()
+        with Running(self, worker) as running:
+            self.wait_until_drained(running)
+            begin = running.cpu()
+            since = time.monotonic()
+            self.redis.rename("backlog", QUEUE)
+            seconds = self.wait_until_drained(running) - since
+        drained = Drained(tasks, running.ended_cpu - begin, seconds, self.sink.report())
+        check_delivery(worker, task, tasks + _WARM_UP, drained.report, running.log)
+        return drained
+
+    def wait_until_drained(self, running: "Running") -> float:
+        """Returns the monotonic time at which every message was acknowledged."""
+        empty_since: float | None = None
+        while empty_since is None or time.monotonic() - empty_since < 0.5:
+            if not running.is_alive:
+                raise MeasurementFailed(f"The worker ended; see {running.log}.")
+            if self.redis.llen(QUEUE) or self.redis.hlen("unacked"):
+                empty_since = None
+            elif empty_since is None:
+                empty_since = time.monotonic()
+            time.sleep(0.02)
+        return empty_since
+
+    def new_folder(self, name: str) -> Path:
+        """A folder that no other run has."""
+        return self._folder(name)
+
+    def _folder(self, name: str) -> Path:
+        self._runs += 1
+        folder = self.folder / f"{self._runs:04d}-{name}"
+        folder.mkdir(parents=True)
+        return folder
+
+
+class Running:
+    """A worker under ``tree``, from its start to its end with SIGTERM."""
+
+    def __init__(self, bench: Bench, worker: Worker, folder: Path | None = None) -> None:
+        """``folder``: that of an earlier run, whose spool this one goes on with."""
+        self.folder = folder or bench.new_folder(worker.peer)
+        self.log = self.folder / "worker.log"
+        self._out = self.folder / "cpu.json"
+        command = [sys.executable, "-m", "worker.tree", str(self._out), sys.executable, "-m", "celery"]
+        command += ["-A", "worker.app", "worker", "-P", worker.pool, "-c", str(worker.concurrency), "-l", worker.level]
+        command += ["--without-mingle"]  # it waits a second for other workers
+        environ = bench.environ(worker, self.folder, worker.pool)
+        with self.log.open("ab") as log:
+            self._tree = subprocess.Popen(command, env=environ, cwd=self.folder, stdout=log, stderr=log)
+        self.ended_cpu = 0.0
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if raised[0] is None:
+            self._end()
+        elif self.is_alive:
+            for process in psutil.Process(self._tree.pid).children(recursive=True):
+                process.kill()
+            self._tree.wait()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether any process of it is left."""
+        return self._tree.poll() is None
+
+    def processes(self) -> list[psutil.Process]:
+        """The worker's main process first."""
+        main = self._main()
+        return [main, *main.children(recursive=True)]
+
+    def cpu(self) -> float:
+        """Seconds used so far by the processes that run, and by those they have waited for."""
+        return sum(_cpu_now(process.pid) + sum(process.cpu_times()[2:4]) for process in self.processes())
+
+    def _main(self) -> psutil.Process:
+        return psutil.Process(int(self._out.with_suffix(".pid").read_text()))
+
+    def _end(self) -> None:
+        self._tree.send_signal(signal.SIGTERM)
+        try:
+            self._tree.wait(180)
+        except subprocess.TimeoutExpired as error:
+            raise MeasurementFailed(f"The worker didn't end; see {self.log}.") from error
+        ended = json.loads(self._out.read_text())
+        if ended["status"] != 0:
+            raise MeasurementFailed(f"The worker failed with wait status {ended['status']}; see {self.log}.")
+        self.ended_cpu = ended["cpu"]
+
+
+def check_delivery(worker: Worker, task: str, tasks: int, report: dict[str, Any], log: Path | None = None) -> None:
+    """Raises MeasurementFailed unless the sink got all that each task should bring: who sends nothing costs nothing."""
+    for kind, each in _expected(worker.peer, task).items():
+        found = report["counts"].get(kind, 0)
+        if found < each * tasks:
+            raise MeasurementFailed(f"{worker.peer} delivered {found} {kind} of {tasks} tasks ({report}); see {log}.")
+
+
+def _expected(peer: str, task: str) -> dict[str, int]:
+    """Least number of records a task, by the sink's kinds."""
+    if peer == peers.PLAIN:
+        return {}
+    if peer == peers.CELERYSCOPE:
+        return {"task spans": 1, "distinct logs": 3}  # received, started, and how it ended
+    kinds = {"task spans": 1}
+    if task == FAIL:
+        kinds |= {peers.OPENTELEMETRY_LOGS: {"logs": 1}, peers.OPENTELEMETRY: {}}.get(peer, {"errors": 1})
+    return kinds
+
+
+def in_turn(kinds: list[Callable[[], Any]], pairs: int) -> list[list[Any]]:
+    """Call each ``pairs`` times, one after the other, every round beginning with the next: results by kind."""
+    results: list[list[Any]] = [[] for _ in kinds]
+    for number in range(pairs):
+        for place in range(len(kinds)):
+            index = (place + number) % len(kinds)
+            results[index].append(kinds[index]())
+    return results
+
+
+def _cpu_now(pid: int) -> float:
+    """CPU seconds of all threads of a process, by its clock: ``(~pid << 3) | 2`` is what clock_getcpuclockid makes."""
+    return time.clock_gettime((~pid << 3) | 2)
