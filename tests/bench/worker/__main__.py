@@ -42,12 +42,12 @@ def _measure(bench: Bench, options: argparse.Namespace) -> Iterator[Figure]:
     for pool in options.pools:
         for task, tasks in ((SUCCEED, options.tasks), (FAIL, max(options.tasks // 3, 1))):
             if task in options.only:
-                drained = cost.drains(bench, names, pool, task, tasks, options.pairs, "WARNING")
-                yield from cost.figures(drained, pool, task)
+                costs = cost.costs(bench, names, pool, task, tasks, options.pairs, "WARNING")
+                yield from cost.figures(costs, pool, task)
     if "lines" in options.only:
         names = [name for name in names if name in {peers.PLAIN, peers.CELERYSCOPE, peers.OPENTELEMETRY_LOGS}]
-        drained = cost.drains(bench, names, "prefork", SUCCEED, options.tasks, options.pairs, "INFO")
-        yield from cost.figures(drained, "prefork", SUCCEED, ", with log lines (-l INFO)")
+        costs = cost.costs(bench, names, "prefork", SUCCEED, options.tasks, options.pairs, "INFO")
+        yield from cost.figures(costs, "prefork", SUCCEED, ", with log lines (-l INFO)")
 
 
 def _options() -> argparse.Namespace:

@@ -1,35 +1,42 @@
 """CPU that each instrumentation adds to a task, in pairs with plain Celery."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from statistics import median
 
 from worker import peers
 from worker.figures import Figure, paired
-from worker.measure import FAIL, SUCCEED, Bench, Drained, Worker, in_turn
+from worker.measure import FAIL, SUCCEED, Bench, Worker, in_turn
 
 _GOAL_SUCCEED = 0.6
 _NAMES = {SUCCEED: "no-op task", FAIL: "failing task"}
-Drains = dict[str, list[Drained]]
+_IDLE_RUNS = 2
+Costs = dict[str, list[float]]
+"""Microseconds of CPU a task of each run, by peer; the runs of one position were made in turn."""
 
 
-def drains(bench: Bench, names: Sequence[str], pool: str, task: str, tasks: int, pairs: int, level: str) -> Drains:
-    """Each peer drains the same number of tasks ``pairs`` times, in turn with all the others."""
+def costs(bench: Bench, names: Sequence[str], pool: str, task: str, tasks: int, pairs: int, level: str) -> Costs:
+    """Each peer drains the same number of tasks ``pairs`` times, in turn with all the others.
+
+    What its worker uses for its end alone, the smaller of two runs without tasks, is taken off each run.
+    """
     workers = [Worker(peer, pool, level) for peer in names]
     for peer in names:
         bench.backlog(peer, task, tasks)
-    kinds: list[Callable[[], Drained]] = [partial(bench.drain, worker, task, tasks) for worker in workers]
-    return dict(zip(names, in_turn(kinds, pairs), strict=True))
+    idle = in_turn([partial(bench.drain, worker, task, 0) for worker in workers], _IDLE_RUNS)
+    runs = in_turn([partial(bench.drain, worker, task, tasks) for worker in workers], pairs)
+    return {
+        peer: [(run.cpu - min(end.cpu for end in ends)) / tasks * 1e6 for run in its_runs]
+        for peer, ends, its_runs in zip(names, idle, runs, strict=True)
+    }
 
 
-def figures(drained: Drains, pool: str, task: str, remark: str = "") -> Iterable[Figure]:
+def figures(costs: Costs, pool: str, task: str, remark: str = "") -> Iterable[Figure]:
     """Plain CPU a task, what each adds, and celeryscope's share of what the peers add."""
     where = f"{_NAMES[task]}, {pool}{remark}"
-    plain = [run.cpu_a_task for run in drained[peers.PLAIN]]
+    plain = costs[peers.PLAIN]
     yield Figure(f"{where}: CPU, plain Celery", median(plain), "µs")
-    added = {
-        peer: paired(plain, [run.cpu_a_task for run in runs]) for peer, runs in drained.items() if peer != peers.PLAIN
-    }
+    added = {peer: paired(plain, its_costs) for peer, its_costs in costs.items() if peer != peers.PLAIN}
     for peer, value in added.items():
         yield Figure(f"{where}: CPU added by {peer}", value, "µs")
     ours = added.pop(peers.CELERYSCOPE, None)

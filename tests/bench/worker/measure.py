@@ -9,8 +9,9 @@ every run of a peer does the same work. A run is:
 3. When the queue and the list of unacknowledged messages are empty, the worker gets SIGTERM, finishes, flushes its
    telemetry and ends. CPU of all its processes until their end (``CPU_END``), by ``wait4`` in their reaper (``tree``).
 
-``CPU_END - CPU_BEGIN``, divided by the tasks, is the figure. So start-up isn't in it, and what happens in the background
-and at the end is: batches on their way, the shipper, the flush. So is the end itself, for plain Celery too.
+``CPU_END - CPU_BEGIN`` has no start-up in it, and all that happens in the background and at the end: batches on their
+way, the shipper, the flush. What the same worker uses for its end without any task between is taken off again (see
+``cost``), so the figure doesn't depend on the number of tasks. CPU times are the kernel's, of whole processes.
 """
 
 import json
@@ -60,11 +61,6 @@ class Drained:
     seconds: float
     report: dict[str, Any]
 
-    @property
-    def cpu_a_task(self) -> float:
-        """Microseconds."""
-        return self.cpu / self.tasks * 1e6
-
 
 class Bench:
     """A Redis, a sink and a folder; makes backlogs and drains them."""
@@ -103,18 +99,23 @@ class Bench:
         return key
 
     def drain(self, worker: Worker, task: str, tasks: int) -> Drained:
-        """Run a worker over ``tasks`` messages. Raises MeasurementFailed when it didn't do or deliver all of them."""
+        """Run a worker over ``tasks`` messages (0: it warms up and ends).
+
+        Raises MeasurementFailed when it didn't do or deliver all of them.
+        """
         key = self.backlog(worker.peer, task, tasks)
         messages = self.redis.lrange(key, 0, tasks + _WARM_UP - 1)
         self.redis.delete(QUEUE, "backlog")
         self.redis.rpush(QUEUE, *messages[:_WARM_UP])
-        self.redis.rpush("backlog", *messages[_WARM_UP:])
+        if tasks:
+            self.redis.rpush("backlog", *messages[_WARM_UP:])
         self.sink.report()
         with Running(self, worker) as running:
             self.wait_until_drained(running)
             begin = running.cpu()
             since = time.monotonic()
-            self.redis.rename("backlog", QUEUE)
+            if tasks:
+                self.redis.rename("backlog", QUEUE)
             seconds = self.wait_until_drained(running) - since
         drained = Drained(tasks, running.ended_cpu - begin, seconds, self.sink.report())
         check_delivery(worker, task, tasks + _WARM_UP, drained.report, running.log)

@@ -24,7 +24,7 @@ _FLUSH_SECONDS = 60
 
 
 def instrument(app: Celery) -> None:
-    """Instrument this process; ``BENCH_SINK`` is where it sends, ``BENCH_POOL`` the worker's pool (else a publisher)."""
+    """Instrument this process; it sends to ``BENCH_SINK``; ``BENCH_POOL``: the worker's pool, empty in a publisher."""
     peer, pool = os.environ["BENCH_PEER"], os.environ.get("BENCH_POOL", "")
     _SET_UPS[peer](app, pool)
 

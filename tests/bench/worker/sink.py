@@ -144,26 +144,32 @@ def _unpacked(body: bytes) -> bytes:
 def _count_otlp(path: str, body: bytes, counts: Counter[str], uids: set[str]) -> None:
     """Spans that a task's run made as "task spans"; log records, and their distinct ids where they have one."""
     if "json" in path:
-        request = json.loads(body)
-        for by_resource in request.get("resourceSpans", ()):
-            for by_scope in by_resource["scopeSpans"]:
-                counts["task spans"] += sum(span["kind"] == _CONSUMER for span in by_scope["spans"])
-        for by_resource in request.get("resourceLogs", ()):
-            for by_scope in by_resource["scopeLogs"]:
-                counts["logs"] += len(by_scope["logRecords"])
-                uids.update(_uid(record) for record in by_scope["logRecords"])
-        return
+        _count_json(json.loads(body), counts, uids)
+    else:
+        _count_protobuf(path, body, counts)
+
+
+def _count_json(request: dict[str, Any], counts: Counter[str], uids: set[str]) -> None:
+    for by_resource in request.get("resourceSpans", ()):
+        for by_scope in by_resource["scopeSpans"]:
+            counts["task spans"] += sum(span["kind"] == _CONSUMER for span in by_scope["spans"])
+    for by_resource in request.get("resourceLogs", ()):
+        for by_scope in by_resource["scopeLogs"]:
+            counts["logs"] += len(by_scope["logRecords"])
+            uids.update(_uid(record) for record in by_scope["logRecords"])
+
+
+def _count_protobuf(path: str, body: bytes, counts: Counter[str]) -> None:
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     if path.startswith("/v1/traces"):
-        for by_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            for by_scope in by_resource.scope_spans:
+        for spans in ExportTraceServiceRequest.FromString(body).resource_spans:
+            for by_scope in spans.scope_spans:
                 counts["task spans"] += sum(span.kind == _CONSUMER for span in by_scope.spans)
     else:
-        for by_resource in ExportLogsServiceRequest.FromString(body).resource_logs:
-            for by_scope in by_resource.scope_logs:
-                counts["logs"] += len(by_scope.log_records)
+        for logs in ExportLogsServiceRequest.FromString(body).resource_logs:
+            counts["logs"] += sum(len(by_scope.log_records) for by_scope in logs.scope_logs)
 
 
 def _uid(record: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Runs a command and writes down the CPU seconds of it and of all its descendants: ``python -m worker.tree OUT COMMAND``.
+"""``python -m worker.tree OUT COMMAND...`` writes down the CPU seconds of a command and of all its descendants.
 
 It is the reaper of its descendants (``PR_SET_CHILD_SUBREAPER``), so those whose parent ends first come to it too; what
 ``wait4`` says of a process includes what that one has waited for. So nothing that ends is missed or counted twice.
