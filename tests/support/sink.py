@@ -78,6 +78,7 @@ def _records(request: dict[str, Any], outer: str, inner: str, leaf: str) -> list
             "parent_span_id": record.get("parentSpanId"),
             "status": record.get("status"),
             "kind": record.get("kind"),
+            "links": record.get("links", []),
         }
         for by_resource in request.get(outer, ())
         for by_scope in by_resource[inner]
