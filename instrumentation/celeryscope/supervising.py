@@ -17,7 +17,10 @@ from celeryscope.recorder import Recorder, Role
 from celeryscope.running import attempt_of, failure_kind, new_delivery
 from celeryscope.spool.format import CLOSES, FAILURE
 from celeryscope.spool.lost import uid
-from celeryscope.tracing import trace_id_of
+from celeryscope.tracing import trace_id_in, trace_id_of
+
+_TRACE = "trace id"
+"""In a snapshot until it is emitted: the trace that the message belongs to."""
 
 
 class Supervising:
@@ -110,6 +113,7 @@ class Supervising:
     def _snapshot(self, source: Any) -> dict[str, Any]:
         values = tasks.snapshot(source, self._recorder.arguments)
         values[semconv.MESSAGING_SYSTEM] = self._publishing.system
+        values[_TRACE] = trace_id_in(source.get("traceparent")) or trace_id_of(values[semconv.ROOT_ID])
         return values
 
     def _has_ended(self, source: dict[str, Any]) -> bool:
@@ -157,7 +161,7 @@ class Supervising:
             values,
             severity=severity,
             body=body,
-            context=(trace_id_of(values[semconv.ROOT_ID]), 0),
+            context=(values.pop(_TRACE), 0),
             uid=uid(values[semconv.DELIVERY]) if event == semconv.EVENT_TASK_LOST else None,
             flags=flags,
             key=key,

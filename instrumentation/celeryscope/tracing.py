@@ -14,7 +14,7 @@ from celeryscope import semconv
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
 
-_UUID_DIGITS = 32
+_TRACE_DIGITS = 32
 _workflow: ContextVar[int] = ContextVar("celeryscope_workflow_trace_id", default=0)
 
 
@@ -68,7 +68,7 @@ def trace_id_of(root_id: str | None) -> int:
     if not root_id:
         return 0
     digits = root_id.replace("-", "")
-    if len(digits) == _UUID_DIGITS and (trace_id := _hexadecimal(digits)):
+    if len(digits) == _TRACE_DIGITS and (trace_id := _hexadecimal(digits)):
         return trace_id
     return int.from_bytes(hashlib.sha256(root_id.encode(errors="replace")).digest()[:16])
 
@@ -78,6 +78,12 @@ def _hexadecimal(digits: str) -> int:
         return int(digits, 16)
     except ValueError:
         return 0
+
+
+def trace_id_in(traceparent: object) -> int:
+    """The trace id of a W3C ``traceparent`` header, 0 when it is none."""
+    parts = traceparent.split("-") if isinstance(traceparent, str) else ()
+    return _hexadecimal(parts[1]) if len(parts) > 3 and len(parts[1]) == _TRACE_DIGITS else 0
 
 
 def link_text(trace_id: int, span_id: int) -> str:

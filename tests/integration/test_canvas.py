@@ -38,6 +38,8 @@ chain(s(prepare, "replaced"), s(replaced, "replaced"), s(ship, "replaced")).appl
 chain(s(calls, "own id", task_id="order-4711"), s(ship, "own id")).apply_async()
 chain(s(flaky, "flaky"), s(ship, "flaky")).apply_async()
 s(hopeless, "hopeless").apply_async()
+with trace.get_tracer("shop.web").start_as_current_span("request"):
+    chord(both("request"), s(killed, "request")).apply_async()
 s(pack, "countdown").apply_async(countdown=1.5)
 group(s(killed, "killed", link_error=[told.s(case="killed")]), s(pack, "killed")).apply_async()
 """
@@ -53,10 +55,12 @@ class Canvases:
     def attempts(self, case: str) -> list[dict[str, Any]]:
         """The last snapshot of each attempt of the case, in the order of their starts."""
         last: dict[str, dict[str, Any]] = {}
-        for event in self.sink.events():
-            if f"'{case}'" in event.get(semconv.KWARGS, ""):
-                last[event[semconv.ATTEMPT]] = event
+        for event in self.events(case):
+            last[event[semconv.ATTEMPT]] = event
         return sorted(last.values(), key=lambda event: event.get(semconv.STARTED_AT, 0))
+
+    def events(self, case: str) -> list[dict[str, Any]]:
+        return [event for event in self.sink.events() if f"'{case}'" in event.get(semconv.KWARGS, "")]
 
     def ended(self, case: str, **names: int) -> list[dict[str, Any]]:
         """The same, once exactly these tasks have ended: names and how many attempts each."""
@@ -186,14 +190,18 @@ def test_planned_steps_that_never_ran_are_named_from_the_data_alone(
         ("own id", {"calls": 1, "pack": 1, "weigh": 2, "ship": 1}),
         ("flaky", {"flaky": 3, "ship": 1}),
         ("killed", {"killed": 1, "pack": 1, "told": 1}),
+        ("request", {"pack": 1, "weigh": 1, "killed": 1}),
     ],
 )
 def test_one_workflow_is_one_root_and_one_trace(canvases: Canvases, case: str, names: dict[str, int]) -> None:
     attempts = canvases.ended(case, **names)
     (root,) = {event[semconv.ROOT_ID] for event in attempts}
-    (trace,) = {record["trace_id"] for record in (*attempts, *canvases.spans(case))}
+    (trace,) = {record["trace_id"] for record in (*canvases.events(case), *canvases.spans(case))}
     if case == "own id":
         assert root == "order-4711"
+    elif case == "request":
+        (request,) = [span for span in canvases.sink.spans if span["name"] == "request"]
+        assert trace == request["trace_id"], "the caller's own"
     else:
         assert trace == root.replace("-", "")
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from celery import Celery, chain, chord, group  # noqa: F401 - for the code that publishers run
+from opentelemetry import trace  # noqa: F401 - the same
 
 import celeryscope
 
