@@ -17,6 +17,7 @@ from opentelemetry.trace import NoOpTracer
 from celeryscope.__about__ import __version__
 from celeryscope.groups import GroupTracker
 from celeryscope.logs import LogBridge, structlog_processor
+from celeryscope.out_of_memory import OutOfMemoryKills, own_counter
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder
 from celeryscope.running import Running
@@ -50,12 +51,14 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         self._recorder = recorder = Recorder(settings, app.main if app else None)
         tracer = self._make_tracer(recorder)
         publishing = Publishing(recorder, tracer, app)
-        self._vitals = Vitals(recorder)
+        kills = OutOfMemoryKills(own_counter())
+        self._vitals = Vitals(recorder, kills)
         self._logs = LogBridge(recorder) if settings.logs else None
         if self._logs:
             self._logs.install()
             structlog_processor.bind(recorder)
-        self._connect_tasks(publishing, Running(recorder, tracer, publishing), Supervising(recorder, publishing))
+        supervising = Supervising(recorder, publishing, kills)
+        self._connect_tasks(publishing, Running(recorder, tracer, publishing), supervising)
         self._connect_worker()
         self._groups = GroupTracker()
         self._groups.install()

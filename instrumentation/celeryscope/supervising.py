@@ -12,6 +12,7 @@ from celeryscope import exceptions, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
 from celeryscope.interruptions import was_told_by_the_task_process
+from celeryscope.out_of_memory import OutOfMemoryKills
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder, Role
 from celeryscope.running import attempt_of, failure_kind, new_delivery
@@ -22,12 +23,17 @@ from celeryscope.tracing import trace_id_in, trace_id_of
 _TRACE = "trace id"
 """In a snapshot until it is emitted: the trace that the message belongs to."""
 
+_SIGKILL = "signal 9 "
+"""Stands in billiard's message of a process that was killed."""
+_OUT_OF_MEMORY = "Killed by the kernel's out-of-memory killer."
+
 
 class Supervising:
     """Handlers of Celery's signals in the worker's main process."""
 
-    def __init__(self, recorder: Recorder, publishing: Publishing) -> None:
+    def __init__(self, recorder: Recorder, publishing: Publishing, kills: OutOfMemoryKills) -> None:
         self._recorder = recorder
+        self._kills = kills
         self._publishing = publishing
         # A request lives as long as its job does; so nothing has to be cleaned up here.
         self._requests: weakref.WeakValueDictionary[str, Request] = weakref.WeakValueDictionary()
@@ -55,11 +61,13 @@ class Supervising:
         error = exception if isinstance(exception, BaseException) else exceptions.original(einfo)
         if error is None or was_told_by_the_task_process(error) or self._has_ended(request.request_dict):
             return
-        kind = failure_kind(error)
-        lost = kind == semconv.KIND_WORKER_LOST
         values = self._ended(request.request_dict, request.hostname, request.time_start)
         values |= self._recorder.describe(error, getattr(einfo, "traceback", None))
-        values[semconv.FAILURE_KIND] = kind
+        values[semconv.FAILURE_KIND] = failure_kind(error)
+        lost = values[semconv.FAILURE_KIND] == semconv.KIND_WORKER_LOST
+        if lost and _SIGKILL in values[semconv.EXCEPTION_MESSAGE] and self._kills.claim():
+            values[semconv.FAILURE_KIND] = semconv.KIND_OUT_OF_MEMORY
+            values[semconv.EXCEPTION_MESSAGE] = f"{_OUT_OF_MEMORY} {values[semconv.EXCEPTION_MESSAGE]}"
         event = semconv.EVENT_TASK_LOST if lost else semconv.EVENT_TASK_FAILED
         body = f"Task {request.name} {'lost' if lost else 'failed'}: {values[semconv.EXCEPTION_MESSAGE]}"
         self._emit(event, values, "ERROR", body, final=True)

@@ -79,6 +79,12 @@ def killed() -> None:
 
 
 @app.task
+def hoards(megabytes: int) -> None:
+    hoard = [bytearray(os.urandom(2**20)) for _ in range(megabytes)]
+    time.sleep(len(hoard))
+
+
+@app.task
 def exits() -> None:
     sys.exit(3)
 

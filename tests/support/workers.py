@@ -26,14 +26,16 @@ class Worker:
         app: str = "worker_app",
         concurrency: int = 2,
         options: Sequence[str] = (),
+        within: Sequence[str] = (),
         **environ: str,
     ) -> None:
-        """``options``: further ones of ``celery worker``; ``environ`` wins over what is set here."""
+        """``options``: further ones of ``celery worker``; ``within``: a command that runs the worker's."""
         self.folder = folder
         self.pool = pool
         self.app = f"support.{app}"
         self.concurrency = concurrency
         self.options = options
+        self.within = within
         self.environ = os.environ | {
             "BROKER_URL": f"{redis_url.rstrip('/').removesuffix('/0')}/0",
             "RESULT_URL": f"{redis_url.rstrip('/').removesuffix('/0')}/1",
@@ -58,6 +60,7 @@ class Worker:
     def start(self) -> None:
         before = len(self.sink.events("celery.worker.online"))
         command = [
+            *self.within,
             sys.executable,
             "-m",
             "celery",

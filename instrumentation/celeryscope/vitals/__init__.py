@@ -6,6 +6,7 @@ All of it runs in a worker's main process, in threads of its own, or in beat; po
 from typing import TYPE_CHECKING, Any
 
 from celeryscope.guard import guarded
+from celeryscope.out_of_memory import OutOfMemoryKills
 from celeryscope.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class Vitals:
     """What one process tells of itself, wired to the moments of its life."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, kills: OutOfMemoryKills) -> None:
         self._recorder = recorder
+        self._kills = kills
         self._step: tuple[Any, Any] | None = None
         self._broker: Any = None
         self._heartbeat: Heartbeat | None = None
@@ -45,7 +47,7 @@ class Vitals:
     def _start_heartbeat(self, consumer: Any) -> None:
         from celeryscope.vitals.heartbeat import Heartbeat
 
-        self._heartbeat = Heartbeat(self._recorder, self._broker, consumer)
+        self._heartbeat = Heartbeat(self._recorder, self._broker, consumer, self._kills)
         self._heartbeat.start()
 
     @guarded

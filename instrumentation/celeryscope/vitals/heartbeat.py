@@ -8,6 +8,7 @@ from celery.worker import state
 
 from celeryscope import semconv
 from celeryscope.guard import guarded
+from celeryscope.out_of_memory import OutOfMemoryKills
 from celeryscope.recorder import Recorder
 from celeryscope.redaction import redact_urls
 from celeryscope.vitals import pool
@@ -21,9 +22,10 @@ OFFLINE = "OFFLINE"
 class Heartbeat:
     """Events of one worker, from its main process; each is a complete snapshot."""
 
-    def __init__(self, recorder: Recorder, broker: BrokerWatch, consumer: Any) -> None:
+    def __init__(self, recorder: Recorder, broker: BrokerWatch, consumer: Any, kills: OutOfMemoryKills) -> None:
         self._recorder = recorder
         self._broker = broker
+        self._kills = kills
         self._pool = consumer.pool
         self._processes = Processes()
         self._stop = threading.Event()
@@ -51,6 +53,7 @@ class Heartbeat:
         while not self._stop.wait(self._recorder.settings.heartbeat_interval):
             with self._emitting:
                 if not self._stop.is_set():
+                    self._kills.look()
                     self._emit(semconv.EVENT_WORKER_HEARTBEAT, ONLINE)
 
     @guarded

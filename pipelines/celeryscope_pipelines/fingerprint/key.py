@@ -33,6 +33,7 @@ _CACHED_MOST: Final = 64 * 1024
 _BY_KIND: Final = frozenset(
     {
         semconv.KIND_WORKER_LOST,
+        semconv.KIND_OUT_OF_MEMORY,
         semconv.KIND_TIME_LIMIT,
         semconv.KIND_SOFT_TIME_LIMIT,
         semconv.KIND_TERMINATED,

@@ -292,6 +292,7 @@ def test_a_retry_without_an_exception_is_named_as_it_is() -> None:
     "kind",
     [
         semconv.KIND_WORKER_LOST,
+        semconv.KIND_OUT_OF_MEMORY,
         semconv.KIND_TIME_LIMIT,
         semconv.KIND_SOFT_TIME_LIMIT,
         semconv.KIND_TERMINATED,
@@ -308,8 +309,8 @@ def test_what_strikes_from_outside_is_keyed_by_kind_and_task(kind: str) -> None:
 
 
 def test_kinds_are_apart() -> None:
-    kinds = ("worker_lost", "time_limit", "soft_time_limit", "terminated", "unregistered", "rejected", "exception")
-    assert len({without_stack("", kind=kind).key for kind in kinds}) == len(kinds)
+    kinds = ("worker_lost", "out_of_memory", "time_limit", "soft_time_limit", "terminated", "unregistered", "rejected")
+    assert len({without_stack("", kind=kind).key for kind in (*kinds, "exception")}) == len(kinds) + 1
 
 
 @settings(max_examples=60)
