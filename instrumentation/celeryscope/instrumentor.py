@@ -11,10 +11,7 @@ from typing import Any
 
 from celery import Celery, signals
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
-from opentelemetry.sdk.trace import Tracer
-from opentelemetry.trace import NoOpTracer
 
-from celeryscope.__about__ import __version__
 from celeryscope.groups import GroupTracker
 from celeryscope.logs import LogBridge, structlog_processor
 from celeryscope.out_of_memory import OutOfMemoryKills, own_counter
@@ -25,10 +22,8 @@ from celeryscope.settings import Settings
 from celeryscope.stacks.registration import Registration
 from celeryscope.stacks.watch import StackWatch
 from celeryscope.supervising import Supervising
-from celeryscope.tracing import SpoolSpanProcessor, WorkflowIds, provider_with
+from celeryscope.tracing import SpoolSpanProcessor, TaskSpans
 from celeryscope.vitals import Vitals
-
-_SCOPE = "opentelemetry.instrumentation.celery"
 
 
 class CeleryscopeInstrumentor(CeleryInstrumentor):
@@ -49,16 +44,17 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         app: Celery | None = kwargs.get("app")
         self._displace_other()
         self._recorder = recorder = Recorder(settings, app.main if app else None)
-        tracer = self._make_tracer(recorder)
-        publishing = Publishing(recorder, tracer, app)
+        self._processor = SpoolSpanProcessor(recorder) if settings.spans else None
+        spans = TaskSpans(self._processor, recorder.describe)
+        publishing = Publishing(recorder, spans, app)
         kills = OutOfMemoryKills(own_counter())
         self._vitals = Vitals(recorder, kills)
         self._logs = LogBridge(recorder) if settings.logs else None
         if self._logs:
             self._logs.install()
             structlog_processor.bind(recorder)
-        supervising = Supervising(recorder, publishing, kills)
-        self._connect_tasks(publishing, Running(recorder, tracer, publishing), supervising)
+        self._supervising = Supervising(recorder, publishing, kills)
+        self._connect_tasks(publishing, Running(recorder, spans, publishing), self._supervising)
         self._connect_worker()
         self._groups = GroupTracker()
         self._groups.install()
@@ -85,16 +81,6 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         if other.is_instrumented_by_opentelemetry:
             other.uninstrument()
         other._is_instrumented_by_opentelemetry = True
-
-    def _make_tracer(self, recorder: Recorder) -> Any:
-        self._processor = SpoolSpanProcessor(recorder) if recorder.settings.spans else None
-        if self._processor is None:
-            return NoOpTracer()
-        provider = provider_with(self._processor)
-        tracer = provider.get_tracer(_SCOPE, __version__)
-        if isinstance(tracer, Tracer):
-            tracer.id_generator = WorkflowIds(tracer.id_generator)
-        return tracer
 
     def _connect_tasks(self, publishing: Publishing, running: Running, supervising: Supervising) -> None:
         self._connect(signals.before_task_publish, publishing.before)
@@ -136,9 +122,11 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
     def _on_worker_ready(self, sender: Any, **_: Any) -> None:
         # After the pool's forks: its processes must not inherit a running shipper's state.
         self._recorder.start_shipping()
+        self._supervising.watch()
         self._vitals.worker_ready(sender)
 
     def _on_worker_shutdown(self, **_: Any) -> None:
+        self._supervising.stop()
         self._vitals.worker_stops()
 
     def _on_beat_init(self, sender: Any, **_: Any) -> None:

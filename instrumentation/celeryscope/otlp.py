@@ -5,27 +5,33 @@ values numbers.
 """
 
 from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 import orjson
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import Link, SpanKind, StatusCode
 
-_KINDS = {
+from celeryscope import semconv
+from celeryscope.__about__ import __version__
+
+SPAN_KINDS = {
     SpanKind.INTERNAL: 1,
     SpanKind.SERVER: 2,
     SpanKind.CLIENT: 3,
     SpanKind.PRODUCER: 4,
     SpanKind.CONSUMER: 5,
 }
-_STATUS = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
+SEVERITY_NUMBERS = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21}
+"""OpenTelemetry's severity numbers by severity text."""
+SPAN_STATUS = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
 
 
 def any_value(value: Any) -> dict[str, Any]:
     """An OTLP ``AnyValue``; what is no string, bool, number, sequence or mapping of such becomes its ``str``."""
     if isinstance(value, str):
-        return {"stringValue": _utf8(value)}
+        return {"stringValue": utf8(value)}
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
@@ -37,100 +43,148 @@ def any_value(value: Any) -> dict[str, Any]:
         return {"kvlistValue": {"values": attributes(value)}}
     if isinstance(value, list | tuple | set | frozenset):
         return {"arrayValue": {"values": [any_value(item) for item in value]}}
-    return {"stringValue": "" if value is None else _utf8(_text(value))}
+    return {"stringValue": "" if value is None else utf8(_text(value))}
 
 
 def attributes(values: Mapping[Any, Any]) -> list[dict[str, Any]]:
     """OTLP ``KeyValue`` list; None values are left out."""
-    # Most values are plain strings and small integers; they are made here, without a call for each.
-    result: list[dict[str, Any]] = []
+    return [{"key": utf8(str(key)), "value": any_value(value)} for key, value in values.items() if value is not None]
+
+
+def encoded(values: Mapping[Any, Any]) -> str:
+    """JSON of ``attributes(values)`` without its brackets, so that parts can be joined (``joined``).
+
+    An attempt's attributes stand in four records; encoding them once, in parts, is what makes a task cheap.
+    """
+    parts: list[str] = []
     for key, value in values.items():
         if value is None:
             continue
-        kind = type(value)
-        if kind is str and value.isascii():
-            made = {"stringValue": value}
+        kind, head = type(value), _KEYS[key if type(key) is str else str(key)]
+        if kind is str:
+            parts.append(f'{head}{{"stringValue":{_quoted(value)}}}}}')
         elif kind is int and -(2**63) <= value < 2**63:
-            made = {"intValue": str(value)}
+            parts.append(f'{head}{{"intValue":"{value}"}}}}')
         else:
-            made = any_value(value)
-        result.append({"key": key if type(key) is str and key.isascii() else _utf8(str(key)), "value": made})
-    return result
+            parts.append(f"{head}{orjson.dumps(any_value(value)).decode()}}}")
+    return ",".join(parts)
+
+
+def joined(*parts: str) -> str:
+    """Parts made by ``encoded`` as one; any of them may be empty."""
+    return ",".join([part for part in parts if part])
+
+
+class _Keys(dict[str, str]):
+    """What stands before a value, by its attribute's key: few keys are used again and again."""
+
+    def __missing__(self, key: str) -> str:
+        made = f'{{"key":{_quoted(key)},"value":'
+        if len(self) < _KEYS_MOST:
+            self[key] = made
+        return made
+
+
+_KEYS_MOST = 2_000
+_KEYS = _Keys()
 
 
 def log_record(
     *,
     time_ns: int,
-    values: Mapping[str, Any],
+    attributes: str,
     body: str,
-    severity_number: int,
     severity_text: str,
     event_name: str | None = None,
     trace_id: int = 0,
     span_id: int = 0,
 ) -> bytes:
-    """A ``LogRecord``."""
-    record: dict[str, Any] = {
-        "timeUnixNano": str(time_ns),
-        "severityNumber": severity_number,
-        "severityText": severity_text,
-        "body": any_value(body),
-        "attributes": attributes(values),
-    }
-    if event_name:
-        record["eventName"] = event_name
-    if trace_id:
-        record["traceId"] = f"{trace_id:032x}"
-    if span_id:
-        record["spanId"] = f"{span_id:016x}"
-    return orjson.dumps(record)
+    """A ``LogRecord``; ``attributes`` as made by ``encoded``, severity by its text ("INFO")."""
+    name = f',"eventName":{_quoted(event_name)}' if event_name else ""
+    trace = f',"traceId":"{trace_id:032x}"' if trace_id else ""
+    span = f',"spanId":"{span_id:016x}"' if span_id else ""
+    return _bytes(
+        f'{{"timeUnixNano":"{time_ns}","severityNumber":{SEVERITY_NUMBERS[severity_text]}'
+        f',"severityText":"{severity_text}","body":{{"stringValue":{_quoted(body)}}}'
+        f',"attributes":[{attributes}]{name}{trace}{span}}}'
+    )
 
 
-def span(readable: ReadableSpan) -> bytes:
-    """A ``Span``; one that has not ended yet has no ``endTimeUnixNano``."""
+def span(  # noqa: PLR0913 - an OTLP span has that many fields
+    *,
+    trace_id: int,
+    span_id: int,
+    parent_id: int,
+    name: str,
+    kind: int,
+    started_ns: int,
+    ended_ns: int,
+    attributes: str,
+    status: int,
+    message: str | None = None,
+    events: str = "",
+    links: str = "",
+    trace_state: str = "",
+) -> bytes:
+    """A ``Span`` that has ended; ``parent_id`` is 0 at a trace's root.
+
+    ``attributes`` as made by ``encoded``, ``events`` and ``links`` as by the functions of these names; ``kind`` and
+    ``status`` are OTLP's numbers.
+    """
+    parent = f',"parentSpanId":"{parent_id:016x}"' if parent_id else ""
+    state = f',"traceState":{_quoted(trace_state)}' if trace_state else ""
+    more = f',"events":[{events}]' if events else ""
+    linked = f',"links":[{links}]' if links else ""
+    said = f',"message":{_quoted(message)}' if message else ""
+    return _bytes(
+        f'{{"traceId":"{trace_id:032x}","spanId":"{span_id:016x}"{parent}{state}'
+        f',"name":{_quoted(name)},"kind":{kind}'
+        f',"startTimeUnixNano":"{started_ns}","endTimeUnixNano":"{ended_ns}"'
+        f',"attributes":[{attributes}],"status":{{"code":{status}{said}}}{more}{linked}}}'
+    )
+
+
+def sdk_span(readable: ReadableSpan) -> bytes:
+    """A ``Span`` of the OpenTelemetry SDK that has ended."""
     context = readable.get_span_context()
     assert context is not None
-    record: dict[str, Any] = {
-        "traceId": f"{context.trace_id:032x}",
-        "spanId": f"{context.span_id:016x}",
-        "name": _utf8(readable.name),
-        "kind": _KINDS[readable.kind],
-        "startTimeUnixNano": str(readable.start_time or 0),
-        "attributes": attributes(readable.attributes or {}),
-        "status": _status(readable),
-    }
-    if readable.parent is not None:
-        record["parentSpanId"] = f"{readable.parent.span_id:016x}"
-    if readable.end_time is not None:
-        record["endTimeUnixNano"] = str(readable.end_time)
-    if context.trace_state:
-        record["traceState"] = context.trace_state.to_header()
-    if readable.events:
-        record["events"] = [
-            {
-                "timeUnixNano": str(event.timestamp),
-                "name": _utf8(event.name),
-                "attributes": attributes(event.attributes or {}),
-            }
-            for event in readable.events
-        ]
-    if readable.links:
-        record["links"] = [
-            {
-                "traceId": f"{link.context.trace_id:032x}",
-                "spanId": f"{link.context.span_id:016x}",
-                "attributes": attributes(link.attributes or {}),
-            }
-            for link in readable.links
-        ]
-    return orjson.dumps(record)
+    return span(
+        trace_id=context.trace_id,
+        span_id=context.span_id,
+        parent_id=readable.parent.span_id if readable.parent is not None else 0,
+        name=readable.name,
+        kind=SPAN_KINDS[readable.kind],
+        started_ns=readable.start_time or 0,
+        ended_ns=readable.end_time or 0,
+        attributes=encoded(readable.attributes or {}),
+        status=SPAN_STATUS[readable.status.status_code],
+        message=readable.status.description,
+        events=events((event.timestamp, event.name, event.attributes or {}) for event in readable.events),
+        links=links(readable.links),
+        trace_state=context.trace_state.to_header() if context.trace_state else "",
+    )
 
 
-def _status(readable: ReadableSpan) -> dict[str, Any]:
-    status: dict[str, Any] = {"code": _STATUS[readable.status.status_code]}
-    if readable.status.description:
-        status["message"] = _utf8(readable.status.description)
-    return status
+def events(of_span: Iterable[tuple[int, str, Mapping[str, Any]]]) -> str:
+    """The events of a span, each (time in ns, name, attributes), as JSON without brackets."""
+    return ",".join(
+        f'{{"timeUnixNano":"{time_ns}","name":{_quoted(name)},"attributes":[{encoded(said)}]}}'
+        for time_ns, name, said in of_span
+    )
+
+
+def links(of_span: Iterable[Link]) -> str:
+    """The links of a span as JSON without brackets."""
+    return ",".join(
+        f'{{"traceId":"{link.context.trace_id:032x}","spanId":"{link.context.span_id:016x}"'
+        f',"attributes":[{encoded(link.attributes or {})}]}}'
+        for link in of_span
+    )
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8 of a text; lone surrogates (from undecodable bytes) have none and become question marks."""
+    return text.encode(errors="replace")
 
 
 def resource(sdk_resource: Resource) -> bytes:
@@ -141,6 +195,12 @@ def resource(sdk_resource: Resource) -> bytes:
 def scope(name: str, version: str | None) -> bytes:
     """An ``InstrumentationScope``."""
     return orjson.dumps({"name": name, "version": version} if version else {"name": name})
+
+
+EVENTS_SCOPE = scope(semconv.SCOPE_NAME, __version__)
+"""Scope of our events."""
+SPANS_SCOPE = scope(semconv.SCOPE_SPANS, __version__)
+"""Scope of tasks' spans."""
 
 
 def request(kind: str, groups: Mapping[tuple[bytes, bytes], Iterable[bytes]]) -> bytes:
@@ -156,7 +216,7 @@ def request(kind: str, groups: Mapping[tuple[bytes, bytes], Iterable[bytes]]) ->
     return b'{"%b":[%b]}' % (outer, b",".join(parts))
 
 
-def _utf8(text: str) -> str:
+def utf8(text: str) -> str:
     """The text without lone surrogates (from undecodable bytes), which have no UTF-8 form."""
     return text if text.isascii() else text.encode(errors="replace").decode()
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from celery import Celery, current_app
@@ -11,12 +11,14 @@ from opentelemetry import trace
 from opentelemetry.propagate import inject
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from celeryscope import canvas, semconv, tasks
+from celeryscope import canvas, otlp, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.groups import group_being_published
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
-from celeryscope.tracing import context_of, link_text, workflow_trace
+from celeryscope.spool import format as frame
+from celeryscope.spool.writer import Item
+from celeryscope.tracing import TaskSpans, context_of, link_text
 
 _SYSTEMS = {
     "amqp": "rabbitmq",
@@ -28,12 +30,22 @@ _SYSTEMS = {
 }
 
 
+class _Publish(NamedTuple):
+    """A publish under way."""
+
+    task_id: str | None
+    span: trace.Span
+    on_span: dict[str, Any]
+    values: dict[str, Any]
+    sent_at: int
+
+
 class Publishing:
     """Handlers of Celery's publish signals, in whatever process publishes."""
 
-    def __init__(self, recorder: Recorder, tracer: trace.Tracer, app: Celery | None) -> None:
+    def __init__(self, recorder: Recorder, spans: TaskSpans, app: Celery | None) -> None:
         self._recorder = recorder
-        self._tracer = tracer
+        self._spans = spans
         self._app = app
         self._system: str | None = None
         self._under_way = threading.local()
@@ -52,30 +64,44 @@ class Publishing:
         values = tasks.snapshot(headers, self._recorder.arguments)
         values[semconv.MESSAGING_DESTINATION] = _text(routing_key)
         values[semconv.MESSAGING_SYSTEM] = self.system
-        span = self._begin(sender, values)
+        on_span = {
+            semconv.ACTION: "apply_async",
+            semconv.MESSAGING_MESSAGE_ID: values[semconv.TASK_ID],
+            semconv.MESSAGING_SYSTEM: values[semconv.MESSAGING_SYSTEM],
+            semconv.MESSAGING_DESTINATION: values[semconv.MESSAGING_DESTINATION],
+            **tasks.identity(values),
+        }
+        span = self._spans.begin(f"apply_async/{sender}", SpanKind.PRODUCER, values[semconv.ROOT_ID], on_span)
         # Not made current: Celery tells nobody when a publish fails, and the span would stay current for good.
         inject(headers, context=trace.set_span_in_context(span))
         self._finish_failed()
-        self._under_way.publish = (headers.get("id"), span, values, sent_at)
+        self._under_way.publish = _Publish(headers.get("id"), span, on_span, values, sent_at)
 
     @guarded
     def after(self, sender: str, headers: dict[str, Any], **_: Any) -> None:
         """``after_task_publish``: the broker has the message."""
-        publish = getattr(self._under_way, "publish", None)
-        if publish is None or publish[0] != headers.get("id"):
+        publish: _Publish | None = getattr(self._under_way, "publish", None)
+        if publish is None or publish.task_id != headers.get("id"):
             return
-        _, span, values, sent_at = publish
         self._under_way.publish = None
-        values |= {semconv.STATE: semconv.STATE_SENT, semconv.CLOCK: tasks.clock_of(tasks.header_of(headers))}
-        self._recorder.event(
-            semconv.EVENT_TASK_SENT,
-            values,
-            severity="INFO",
+        values, recorder = publish.values, self._recorder
+        values |= {
+            semconv.LOG_RECORD_UID: recorder.uid(),
+            semconv.STATE: semconv.STATE_SENT,
+            semconv.CLOCK: tasks.clock_of(tasks.header_of(headers)),
+        }
+        context = context_of(publish.span, values[semconv.ROOT_ID])
+        payload = otlp.log_record(
+            time_ns=publish.sent_at * 1000,
+            attributes=otlp.encoded(values),
             body=f"Task {sender} sent",
-            time_ns=sent_at * 1000,
-            context=context_of(span, values[semconv.ROOT_ID]),
+            severity_text="INFO",
+            event_name=semconv.EVENT_TASK_SENT,
+            trace_id=context[0],
+            span_id=context[1],
         )
-        span.end()
+        event = Item(frame.LOG, 0, 0, payload, otlp.EVENTS_SCOPE)
+        recorder.write(event, *self._ended_span(publish))
 
     @property
     def system(self) -> str:
@@ -97,23 +123,31 @@ class Publishing:
             found[semconv.HEADER_PREVIOUS] = link_text(*attempt.context)
         return found
 
-    def _begin(self, name: str, values: dict[str, Any]) -> trace.Span:
-        attributes = {
-            semconv.ACTION: "apply_async",
-            semconv.MESSAGING_MESSAGE_ID: values[semconv.TASK_ID],
-            semconv.MESSAGING_SYSTEM: self.system,
-            semconv.MESSAGING_DESTINATION: values[semconv.MESSAGING_DESTINATION],
-            **tasks.identity(values),
-        }
-        present = {key: value for key, value in attributes.items() if value is not None}
-        with workflow_trace(values[semconv.ROOT_ID]):
-            return self._tracer.start_span(f"apply_async/{name}", kind=SpanKind.PRODUCER, attributes=present)
-
     def _finish_failed(self) -> None:
         """A publish of this thread that never came to its end has failed."""
-        if publish := getattr(self._under_way, "publish", None):
-            publish[1].set_status(Status(StatusCode.ERROR, "the message could not be published"))
-            publish[1].end()
+        publish: _Publish | None = getattr(self._under_way, "publish", None)
+        if publish is not None:
+            publish.span.set_status(Status(StatusCode.ERROR, "the message could not be published"))
+            self._recorder.write(*self._ended_span(publish))
+
+    def _ended_span(self, publish: _Publish) -> list[Item]:
+        """End the span; what of it is to be written here."""
+        span = self._spans.end(publish.span, {})
+        if span is None:
+            return []
+        payload = otlp.span(
+            trace_id=span.context.trace_id,
+            span_id=span.context.span_id,
+            parent_id=span.parent_id,
+            name=span.name,
+            kind=otlp.SPAN_KINDS[span.kind],
+            started_ns=span.start_time,
+            ended_ns=span.end_time,
+            attributes=otlp.joined(otlp.encoded(publish.on_span), otlp.encoded(span.attributes)),
+            status=otlp.SPAN_STATUS[span.status.status_code],
+            message=span.status.description,
+        )
+        return [Item(frame.SPAN, 0, 0, payload, otlp.SPANS_SCOPE)]
 
 
 def _text(value: Any) -> str | None:

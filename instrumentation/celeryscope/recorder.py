@@ -18,23 +18,22 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 
 from celeryscope import exceptions, otlp, resource, semconv
-from celeryscope.__about__ import __version__
 from celeryscope.clock import HybridClock
 from celeryscope.errors import ConfigError
 from celeryscope.redaction import Redactor
 from celeryscope.settings import Settings
 from celeryscope.shipping.shipper import Shipper
+from celeryscope.spool import format as frame
+from celeryscope.spool import state
 from celeryscope.spool.folder import Family
-from celeryscope.spool.writer import SpoolWriter
+from celeryscope.spool.state import End, Start
+from celeryscope.spool.writer import Item, SpoolWriter
 from celeryscope.text import cut_middle
 
 logger = logging.getLogger("celeryscope")
 
 _SETTLED_MOST = 10_000
 _RETRY_SPOOL_AFTER = 30.0
-_OUR_SCOPE = otlp.scope(semconv.SCOPE_NAME, __version__)
-SEVERITY_NUMBERS = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21}
-"""OpenTelemetry's severity numbers by severity text."""
 
 
 class Role(Enum):
@@ -98,6 +97,26 @@ class Recorder:
             key=key,
         )
 
+    def start(self, start: Start, key: int) -> None:
+        """Record that the delivery ``key`` has begun to run."""
+        flags = frame.OPENS | (frame.OF_SPAN if start["span_id"] else 0)
+        self.write(Item(frame.START, flags, key, state.packed(start), b""))
+
+    def end(self, start: Start, end: End, key: int, failure: bool = False) -> None:
+        """Record how the delivery ``key``, which began with ``start``, ended, or its span, or both."""
+        flags = (frame.CLOSES if end["event"] else 0) | (frame.OF_SPAN if end["span"] else 0)
+        flags |= frame.FAILURE if failure else 0
+        writer = self._writer or self._ready()
+        if writer is not None and writer.is_open(key):
+            writer.write(Item(frame.END, flags, key, state.packed(end), b""))
+            return
+        # Its start is not in the spool (which was full then, say), or its end was told already.
+        event, span = state.ended(start, end)
+        if event is not None:
+            self.write(Item(frame.LOG, flags & ~frame.OF_SPAN, key, event, otlp.EVENTS_SCOPE))
+        if span is not None:
+            self.write(Item(frame.SPAN, flags & ~frame.CLOSES, key, span, otlp.SPANS_SCOPE))
+
     def log(
         self,
         values: Mapping[str, Any],
@@ -113,19 +132,17 @@ class Recorder:
     ) -> None:
         """Record one log line (or event)."""
         if semconv.LOG_RECORD_UID not in values:
-            values = {semconv.LOG_RECORD_UID: self._uid(), **values}
+            values = {semconv.LOG_RECORD_UID: self.uid(), **values}
         payload = otlp.log_record(
             time_ns=time_ns or time.time_ns(),
-            values=values,
+            attributes=otlp.encoded(values),
             body=body,
-            severity_number=SEVERITY_NUMBERS[severity],
             severity_text=severity,
             event_name=event_name,
             trace_id=context[0],
             span_id=context[1],
         )
-        if writer := self._ready():
-            writer.log(payload, self._scope(scope, None) if scope else _OUR_SCOPE, flags, key)
+        self.write(Item(frame.LOG, flags, key, payload, self._scope(scope, None) if scope else otlp.EVENTS_SCOPE))
 
     def describe(self, error: BaseException, text: str | None = None) -> dict[str, str]:
         """The ``exception.*`` attributes, redacted and bounded; ``text``: the traceback's, if it is there already."""
@@ -141,13 +158,20 @@ class Recorder:
             return None
         return cut_middle(text, self.settings.args_max_bytes, self.redactor.text)
 
-    def open_span(self, span: ReadableSpan) -> None:
-        """Record that a span has begun, so that it isn't lost with the process."""
-        self._write_span(span, ended=False)
+    def span(self, span: ReadableSpan, key: int = 0) -> None:
+        """Record a span of the SDK that has ended; ``key``: the delivery whose span it is."""
+        scope = span.instrumentation_scope
+        packed = self._scope(scope.name, scope.version) if scope else otlp.EVENTS_SCOPE
+        self.write(Item(frame.SPAN, frame.OF_SPAN if key else 0, key, otlp.sdk_span(span), packed))
 
-    def span(self, span: ReadableSpan) -> None:
-        """Record a span that has ended."""
-        self._write_span(span, ended=True)
+    def write(self, *items: Item) -> None:
+        """Write records to the spool, together."""
+        if writer := self._writer or self._ready():
+            writer.write(*items)
+
+    def uid(self) -> str:
+        """A fresh ``log.record.uid``."""
+        return f"{self._instance}-{next(self._uids):x}"
 
     def settle(self, key: int) -> None:
         """Remember that the main process has said how the delivery ``key`` ended."""
@@ -190,11 +214,15 @@ class Recorder:
         shipper = self._shipper
         if shipper is None:
             return {}
-        shipped, dropped = shipper.counts()
+        total = shipper.counts()
         if self._unspooled:
-            dropped["no_spool"] = self._unspooled
-        counts = {semconv.SPOOL_DROPPED_PREFIX + reason: count for reason, count in dropped.items()}
-        return {semconv.SPOOL_SHIPPED: shipped, semconv.SPOOL_PENDING_BYTES: shipper.pending_bytes(), **counts}
+            total.dropped["no_spool"] = self._unspooled
+        return {
+            semconv.SPOOL_SHIPPED: total.shipped,
+            semconv.SPOOL_SUPERSEDED: total.superseded,
+            semconv.SPOOL_PENDING_BYTES: shipper.pending_bytes(),
+            **{semconv.SPOOL_DROPPED_PREFIX + reason: count for reason, count in total.dropped.items()},
+        }
 
     def close(self) -> None:
         """Ship what is left for at most ``flush_timeout`` seconds; the rest stays in the spool for the next shipper."""
@@ -210,22 +238,11 @@ class Recorder:
             family.release()
 
     # --- inside -------------------------------------------------------------------------------------------------------
-    def _write_span(self, span: ReadableSpan, ended: bool) -> None:
-        context, scope = span.get_span_context(), span.instrumentation_scope
-        assert context is not None
-        packed = self._scope(scope.name, scope.version) if scope else _OUR_SCOPE
-        if writer := self._ready():
-            write = writer.span if ended else writer.open_span
-            write(otlp.span(span), packed, context.span_id)
-
     def _scope(self, name: str, version: str | None) -> bytes:
         packed = self._scopes.get((name, version))
         if packed is None:
             packed = self._scopes[name, version] = otlp.scope(name, version)
         return packed
-
-    def _uid(self) -> str:
-        return f"{self._instance}-{next(self._uids):x}"
 
     def _ready(self) -> SpoolWriter | None:
         """This process's writer, made at the first record; None while the spool can't be written to."""

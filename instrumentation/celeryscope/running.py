@@ -4,25 +4,24 @@ import secrets
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from celery.app.task import Context, Task
 from celery.exceptions import Reject
 from opentelemetry import context as context_api
 from opentelemetry import trace
-from opentelemetry.instrumentation.celery import celery_getter
-from opentelemetry.propagate import extract
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from celeryscope import exceptions, semconv, tasks
+from celeryscope import exceptions, otlp, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
 from celeryscope.interruptions import is_told_by_the_task_process
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder, Role
-from celeryscope.spool.format import CLOSES, FAILURE, OPENS
-from celeryscope.tracing import context_of, link_from, workflow_trace
+from celeryscope.spool.state import End, SpanEnd, Start
+from celeryscope.task_span import TaskSpan
+from celeryscope.tracing import TaskSpans, context_of, link_from, parent_id_of, parent_of
 
 _FINAL_EVENTS = {
     "SUCCESS": semconv.EVENT_TASK_SUCCEEDED,
@@ -51,17 +50,24 @@ def new_delivery() -> str:
 class Attempt:
     """An attempt under way in this process; lives on its request."""
 
-    values: dict[str, Any]
+    name: str
+    start: Start
     key: int
+    """Of its delivery in the spool."""
     started_at: int
+    clock: int
     span: trace.Span
+    context: tuple[int, int]
+    """(trace id, span id)."""
     token: Any
     closed: bool = False
+    last: dict[str, Any] = field(default_factory=dict)
+    """What its span says at its end."""
 
     @property
-    def context(self) -> tuple[int, int]:
-        """(trace id, span id)."""
-        return context_of(self.span, self.values[semconv.ROOT_ID])
+    def values(self) -> dict[str, Any]:
+        """What all its events say, as attributes."""
+        return self.start["attributes"]
 
 
 def attempt_of(request: Context | None) -> Attempt | None:
@@ -72,9 +78,9 @@ def attempt_of(request: Context | None) -> Attempt | None:
 class Running:
     """Handlers of Celery's task signals in the process that runs the task."""
 
-    def __init__(self, recorder: Recorder, tracer: trace.Tracer, publishing: Publishing) -> None:
+    def __init__(self, recorder: Recorder, spans: TaskSpans, publishing: Publishing) -> None:
         self._recorder = recorder
-        self._tracer = tracer
+        self._spans = spans
         self._publishing = publishing
         self._ended = threading.local()
 
@@ -82,26 +88,37 @@ class Running:
     def prerun(self, task: Task, **_: Any) -> None:
         """``task_prerun``: the attempt has started."""
         request = task.request
-        header = tasks.header_of(request)
-        values = tasks.snapshot(request, self._recorder.arguments)
+        source = vars(request)
+        header = tasks.header_of(source)
+        values = tasks.snapshot(source, self._recorder.arguments)
         started_at = now_us()
         delivery = values[semconv.DELIVERY] or new_delivery()
-        values |= {
-            semconv.TASK_NAME: task.name,
-            semconv.DELIVERY: delivery,
-            semconv.WORKER: request.hostname,
-            semconv.MESSAGING_SYSTEM: self._publishing.system,
-            semconv.STARTED_AT: started_at,
-            **tasks.waiting(values, started_at),
-            semconv.CLOCK: self._recorder.clock.tick(tasks.clock_of(header)),
-            semconv.STATE: semconv.STATE_STARTED,
-        }
-        parent = extract(request, getter=celery_getter)
-        span = self._begin(task.name, values, parent, link_from(header.get(semconv.HEADER_PREVIOUS)))
+        values[semconv.TASK_NAME] = task.name
+        values[semconv.DELIVERY] = delivery
+        values[semconv.WORKER] = source.get("hostname")
+        values[semconv.MESSAGING_SYSTEM] = self._publishing.system
+        values[semconv.STARTED_AT] = started_at
+        values |= tasks.waiting(values, started_at)
+        values[semconv.STATE] = semconv.STATE_STARTED
+        values[semconv.CLOCK] = clock = self._recorder.clock.tick(tasks.clock_of(header))
+        values[semconv.LOG_RECORD_UID] = self._recorder.uid()
+        key, root_id = int(delivery, 16), values[semconv.ROOT_ID]
+        parent, previous = parent_of(request, source), link_from(header.get(semconv.HEADER_PREVIOUS))
+        span = self._spans.begin(
+            f"run/{task.name}", SpanKind.CONSUMER, root_id, tasks.span_attributes(values), parent, key, previous
+        )
+        ids = context_of(span, root_id)
+        start = Start(
+            time_ns=started_at * 1000,
+            body=f"Task {task.name} started",
+            trace_id=f"{ids[0]:x}",
+            span_id=ids[1] if span.is_recording() else 0,
+            parent_id=parent_id_of(span),
+            attributes=values,
+        )
         token = context_api.attach(trace.set_span_in_context(span, parent))
-        attempt = Attempt(values, int(delivery, 16), started_at, span, token)
-        setattr(request, tasks.ATTEMPT, attempt)
-        self._event(attempt, semconv.EVENT_TASK_STARTED, "INFO", f"Task {task.name} started", flags=OPENS)
+        setattr(request, tasks.ATTEMPT, Attempt(task.name, start, key, started_at, clock, span, ids, token))
+        self._recorder.start(start, key)
 
     @guarded
     def failed(self, sender: Task, task_id: str, einfo: Any = None, exception: Any = None, **_: Any) -> None:
@@ -131,13 +148,9 @@ class Running:
         }
         if cause is not None:
             described |= self._recorder.describe(cause)
-        self._close(
-            attempt,
-            semconv.EVENT_TASK_RETRIED,
-            "WARN",
-            self._recorder.redacted(f"Task {sender.name} is retried: {reason}"),
-            described,
-        )
+        body = self._recorder.redacted(f"Task {sender.name} is retried: {reason}")
+        end = self._close(attempt, semconv.EVENT_TASK_RETRIED, "WARN", body, described)
+        self._recorder.end(attempt.start, end, attempt.key)
 
     @guarded
     def postrun(self, task: Task, state: str | None = None, retval: Any = None, **_: Any) -> None:
@@ -145,15 +158,19 @@ class Running:
         attempt = attempt_of(task.request)
         if attempt is None:
             return
+        end = _NOTHING
         if state is None and not attempt.closed:
             self._interrupted(attempt, task)
         elif not attempt.closed:
-            self._conclude(attempt, task, str(state), retval)
+            end = self._conclude(attempt, str(state), retval)
         delattr(task.request, tasks.ATTEMPT)
         self._ended.attempt = attempt
-        attempt.span.end()
-        if attempt.token is not None:
-            context_api.detach(attempt.token)
+        span = self._spans.end(attempt.span, attempt.last)
+        if span is not None:
+            end = End(**{**end, "span": _span_end(span)})
+        if end["event"] or end["span"]:
+            self._recorder.end(attempt.start, end, attempt.key, failure=end["severity"] == "ERROR")
+        context_api.detach(attempt.token)
 
     def _interrupted(self, attempt: Attempt, task: Task) -> None:
         """The attempt ended by an exception that Celery doesn't handle in the task's process."""
@@ -169,7 +186,8 @@ class Running:
         described[semconv.FAILURE_KIND] = failure_kind(error)
         text = f"{described[semconv.EXCEPTION_TYPE]}: {described[semconv.EXCEPTION_MESSAGE]}"
         attempt.span.set_status(Status(StatusCode.ERROR, text))
-        self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", f"Task {name} failed: {text}", described)
+        end = self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", f"Task {name} failed: {text}", described)
+        self._recorder.end(attempt.start, end, attempt.key, failure=True)
 
     def _failed_late(self, task_id: str) -> Attempt | None:
         """The attempt that ended last in this thread, if Celery fails it after its postrun (its chain can't go on)."""
@@ -181,7 +199,7 @@ class Running:
         attempt.closed = False
         return attempt
 
-    def _conclude(self, attempt: Attempt, task: Task, state: str, retval: Any) -> None:
+    def _conclude(self, attempt: Attempt, state: str, retval: Any) -> End:
         event = _FINAL_EVENTS.get(state, semconv.EVENT_TASK_FAILED)
         described: dict[str, Any] = {}
         severity = "INFO"
@@ -192,71 +210,38 @@ class Running:
             if isinstance(retval, BaseException):
                 described |= self._recorder.describe(retval)
             attempt.span.set_status(Status(StatusCode.ERROR, described.get(semconv.EXCEPTION_MESSAGE, state)))
-        self._close(attempt, event, severity, f"Task {task.name} {event.rsplit('.', 1)[1]}", described)
+        body = f"Task {attempt.name} {event.rsplit('.', 1)[1]}"
+        return self._close(attempt, event, severity, body, described)
 
-    def _close(self, attempt: Attempt, event: str, severity: str, body: str, described: dict[str, Any]) -> None:
+    def _close(self, attempt: Attempt, event: str, severity: str, body: str, described: dict[str, Any]) -> End:
         """The final event of an attempt."""
         attempt.closed = True
-        ended_at = max(now_us(), attempt.started_at)
-        attempt.values |= described
-        attempt.values |= {
+        time_ns = max(time.time_ns(), attempt.start["time_ns"])
+        ended_at = time_ns // 1000
+        attempt.clock = self._recorder.clock.tick(attempt.clock)
+        attempt.last = {
             semconv.STATE: semconv.TASK_STATES[event],
-            semconv.ENDED_AT: ended_at,
             semconv.RUNTIME: (ended_at - attempt.started_at) / 1e6,
-            semconv.CLOCK: self._recorder.clock.tick(attempt.values[semconv.CLOCK]),
+            semconv.CLOCK: attempt.clock,
         }
-        if attempt.span.is_recording():
-            attempt.span.set_attributes(
-                {key: attempt.values[key] for key in (semconv.STATE, semconv.RUNTIME, semconv.CLOCK)}
-            )
-        failure = FAILURE if severity == "ERROR" else 0
-        self._event(attempt, event, severity, body, flags=CLOSES | failure)
-
-    def _event(self, attempt: Attempt, name: str, severity: str, body: str, flags: int) -> None:
-        self._recorder.event(
-            name,
-            attempt.values,
-            severity=severity,
-            body=body,
-            time_ns=time.time_ns(),
-            context=attempt.context,
-            flags=flags,
-            key=attempt.key,
-        )
-
-    def _begin(
-        self, name: str, values: dict[str, Any], parent: context_api.Context, previous: trace.Link | None
-    ) -> trace.Span:
-        attributes = {
-            semconv.ACTION: "run",
-            semconv.MESSAGING_MESSAGE_ID: values[semconv.TASK_ID],
-            **{key: value for key, value in values.items() if key in _ON_SPAN and value is not None},
-        }
-        with workflow_trace(values[semconv.ROOT_ID]):
-            return self._tracer.start_span(
-                f"run/{name}",
-                context=parent,
-                kind=SpanKind.CONSUMER,
-                attributes=attributes,
-                links=[previous] if previous else None,
-            )
+        said = {semconv.LOG_RECORD_UID: self._recorder.uid(), semconv.ENDED_AT: ended_at, **attempt.last, **described}
+        return End(event=event, time_ns=time_ns, severity=severity, body=body, attributes=said, span=None)
 
 
-_ON_SPAN = {
-    semconv.TASK_ID,
-    semconv.TASK_NAME,
-    semconv.ROOT_ID,
-    semconv.PARENT_ID,
-    semconv.RETRIES,
-    semconv.ATTEMPT,
-    semconv.DELIVERY,
-    semconv.WORKER,
-    semconv.CLOCK,
-    semconv.QUEUE_TIME,
-    semconv.PREFETCH_TIME,
-    semconv.MESSAGING_SYSTEM,
-    semconv.MESSAGING_DESTINATION,
-}
+_NOTHING = End(event=None, time_ns=0, severity="", body="", attributes={}, span=None)
+
+
+def _span_end(span: TaskSpan) -> SpanEnd:
+    return SpanEnd(
+        name=span.name,
+        started_ns=span.start_time,
+        ended_ns=span.end_time,
+        status=otlp.SPAN_STATUS[span.status.status_code],
+        message=span.status.description,
+        attributes=otlp.encoded(span.attributes),
+        events=otlp.events(span.events),
+        links=otlp.links(span.links),
+    )
 
 
 def _retry_times(reason: Any) -> dict[str, Any]:

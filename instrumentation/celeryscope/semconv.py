@@ -15,6 +15,9 @@ from typing import Final
 SCOPE_NAME: Final = "celeryscope"
 """Name of the instrumentation scope of all our events."""
 
+SCOPE_SPANS: Final = "opentelemetry.instrumentation.celery"
+"""Name of the instrumentation scope of tasks' spans: that of the instrumentor in whose place ours stands."""
+
 # --- The message header -----------------------------------------------------------------------------------------------
 HEADER: Final = "celeryscope"
 """The one header we put into a Celery message: a dict with the keys below."""
@@ -236,6 +239,7 @@ CHILD_AGE: Final = "celery.child.age"
 CHILD_TASKS: Final = "celery.child.tasks"
 """Tasks whose result came back from the process."""
 SPOOL_SHIPPED: Final = "celery.spool.shipped"
+SPOOL_SUPERSEDED: Final = "celery.spool.superseded"
 SPOOL_PENDING_BYTES: Final = "celery.spool.pending_bytes"
 SPOOL_DROPPED_PREFIX: Final = "celery.spool.dropped."
 """Followed by the reason, e.g. ``celery.spool.dropped.quota``."""

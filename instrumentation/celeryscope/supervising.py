@@ -1,11 +1,13 @@
 """What the worker's main process sees of tasks: received, revoked, unknown, rejected, and the deaths of children."""
 
+import threading
 import weakref
 from collections.abc import Mapping
 from typing import Any
 
 from celery.app.task import Context, Task
 from celery.exceptions import InvalidTaskError, Reject
+from celery.worker import state
 from celery.worker.request import Request
 
 from celeryscope import exceptions, semconv, tasks
@@ -27,6 +29,8 @@ _SIGKILL = "signal 9 "
 """Stands in billiard's message of a process that was killed."""
 _OUT_OF_MEMORY = "Killed by the kernel's out-of-memory killer."
 
+_TELL_INTERVAL = 1.0
+
 
 class Supervising:
     """Handlers of Celery's signals in the worker's main process."""
@@ -37,6 +41,8 @@ class Supervising:
         self._publishing = publishing
         # A request lives as long as its job does; so nothing has to be cleaned up here.
         self._requests: weakref.WeakValueDictionary[str, Request] = weakref.WeakValueDictionary()
+        self._told: weakref.WeakSet[Request] = weakref.WeakSet()
+        self._stop = threading.Event()
         publishing.supervised = self._message_of
 
     @guarded
@@ -45,12 +51,52 @@ class Supervising:
         header = dict(tasks.header_of(request.request_dict))
         header[semconv.HEADER_RECEIVED_AT] = now_us()
         header[semconv.HEADER_DELIVERY] = new_delivery()
-        clock = header[semconv.HEADER_CLOCK] = self._recorder.clock.tick(tasks.clock_of(header))
+        header[semconv.HEADER_CLOCK] = self._recorder.clock.tick(tasks.clock_of(header))
         request.request_dict[semconv.HEADER] = header
         self._requests[request.id] = request
+
+    def watch(self) -> None:
+        """From now on tell which deliveries wait in this worker for a free process, or for their eta.
+
+        Not at once for each delivery: most start within milliseconds, and their start says when they were received. A
+        delivery that is not told here when the worker is killed has not been acknowledged either, and comes again.
+        """
+        threading.Thread(target=self._tell_each_second, name="celeryscope-waiting", daemon=True).start()
+
+    def stop(self) -> None:
+        """Tell once more, then no longer."""
+        self._stop.set()
+        self._tell_waiting()
+
+    def _tell_each_second(self) -> None:
+        while not self._stop.wait(_TELL_INTERVAL):
+            self._tell_waiting()
+
+    @guarded
+    def _tell_waiting(self) -> None:
+        for request in _waiting():
+            if request not in self._told:
+                self._told.add(request)
+                self._tell_received(request)
+
+    def _tell_received(self, request: Request) -> None:
         values = self._snapshot(request.request_dict)
-        values |= {semconv.WORKER: request.hostname, semconv.CLOCK: clock}
-        self._emit(semconv.EVENT_TASK_RECEIVED, values, "INFO", f"Task {request.name} received")
+        header = tasks.header_of(request.request_dict)
+        if not values[semconv.DELIVERY]:
+            return
+        values |= {
+            semconv.WORKER: request.hostname,
+            semconv.CLOCK: tasks.clock_of(header),
+            semconv.STATE: semconv.STATE_RECEIVED,
+        }
+        self._recorder.event(
+            semconv.EVENT_TASK_RECEIVED,
+            values,
+            severity="INFO",
+            body=f"Task {request.name} received",
+            time_ns=values[semconv.RECEIVED_AT] * 1000,
+            context=(values.pop(_TRACE), 0),
+        )
 
     @guarded
     def failed(self, sender: Task, task_id: str, einfo: Any = None, exception: Any = None, **_: Any) -> None:
@@ -70,7 +116,7 @@ class Supervising:
             values[semconv.EXCEPTION_MESSAGE] = f"{_OUT_OF_MEMORY} {values[semconv.EXCEPTION_MESSAGE]}"
         event = semconv.EVENT_TASK_LOST if lost else semconv.EVENT_TASK_FAILED
         body = f"Task {request.name} {'lost' if lost else 'failed'}: {values[semconv.EXCEPTION_MESSAGE]}"
-        self._emit(event, values, "ERROR", body, final=True)
+        self._emit(event, values, "ERROR", body)
 
     @guarded
     def revoked(self, request: Context, terminated: Any = None, expired: Any = None, **_: Any) -> None:
@@ -82,7 +128,7 @@ class Supervising:
         values = self._ended(source, request.hostname, known.time_start if known else None)
         values |= {semconv.TERMINATED: bool(terminated), semconv.EXPIRED: bool(expired)}
         how = "terminated" if terminated else "expired" if expired else "revoked"
-        self._emit(semconv.EVENT_TASK_REVOKED, values, "WARN", f"Task {request.task} {how}", final=True)
+        self._emit(semconv.EVENT_TASK_REVOKED, values, "WARN", f"Task {request.task} {how}")
 
     @guarded
     def retried(self, sender: Task, request: Context | None = None, reason: Any = None, **_: Any) -> None:
@@ -95,14 +141,14 @@ class Supervising:
         values[semconv.RETRY_REASON] = self._recorder.redacted(str(reason or "cancelled by Celery"))
         if isinstance(cause, BaseException):
             values |= self._recorder.describe(cause)
-        self._emit(semconv.EVENT_TASK_RETRIED, values, "WARN", f"Task {sender.name} is retried", final=True)
+        self._emit(semconv.EVENT_TASK_RETRIED, values, "WARN", f"Task {sender.name} is retried")
 
     @guarded
     def unknown(self, message: Any, exc: BaseException, name: str, id: str, sender: Any = None, **_: Any) -> None:  # noqa: A002 - the signal's own name
         """``task_unknown``: the message names a task that this worker has not registered."""
         values = self._undelivered(message, sender, exc, semconv.KIND_UNREGISTERED)
         values |= {semconv.TASK_ID: id, semconv.TASK_NAME: name}
-        self._emit(semconv.EVENT_TASK_UNKNOWN, values, "ERROR", f"Received unregistered task {name}", final=True)
+        self._emit(semconv.EVENT_TASK_UNKNOWN, values, "ERROR", f"Received unregistered task {name}")
 
     @guarded
     def rejected(self, message: Any, exc: BaseException | None, sender: Any = None, **_: Any) -> None:
@@ -111,7 +157,7 @@ class Supervising:
         values = self._undelivered(message, sender, error, semconv.KIND_REJECTED)
         if values[semconv.TASK_ID]:
             body = f"Rejected a malformed message: {values[semconv.EXCEPTION_MESSAGE]}"
-            self._emit(semconv.EVENT_TASK_REJECTED, values, "ERROR", body, final=True)
+            self._emit(semconv.EVENT_TASK_REJECTED, values, "ERROR", body)
 
     def _message_of(self, task_id: Any) -> Mapping[str, Any] | None:
         """What this process publishes for a task it supervises (its errbacks) belongs to the workflow of the task."""
@@ -157,13 +203,11 @@ class Supervising:
         values[semconv.FAILURE_KIND] = kind
         return values
 
-    def _emit(self, event: str, values: dict[str, Any], severity: str, body: str, final: bool = False) -> None:
+    def _emit(self, event: str, values: dict[str, Any], severity: str, body: str) -> None:
+        """The final event of a delivery."""
         values[semconv.STATE] = semconv.TASK_STATES[event]
         key = int(values[semconv.DELIVERY] or "0", 16)
-        flags = 0
-        if final:
-            self._recorder.settle(key)
-            flags = CLOSES | (FAILURE if severity == "ERROR" else 0)
+        self._recorder.settle(key)
         self._recorder.event(
             event,
             values,
@@ -171,6 +215,15 @@ class Supervising:
             body=body,
             context=(values.pop(_TRACE), 0),
             uid=uid(values[semconv.DELIVERY]) if event == semconv.EVENT_TASK_LOST else None,
-            flags=flags,
+            flags=CLOSES | (FAILURE if severity == "ERROR" else 0),
             key=key,
         )
+
+
+def _waiting() -> list[Request]:
+    """The requests that this worker has received and not started."""
+    while True:
+        try:
+            return [request for request in state.reserved_requests if request.time_start is None]
+        except RuntimeError:
+            continue  # the consumer's thread has changed the set meanwhile

@@ -84,6 +84,33 @@ _IDENTITY = (
 )
 
 
+def span_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task's CONSUMER span says of its attempt from the beginning; None for what is not known."""
+    return {key: values.get(key) for key in ON_SPAN} | only_on_span(values)
+
+
+def only_on_span(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the span says and the events do not."""
+    return {semconv.ACTION: "run", semconv.MESSAGING_MESSAGE_ID: values.get(semconv.TASK_ID)}
+
+
+ON_SPAN = (
+    semconv.TASK_ID,
+    semconv.TASK_NAME,
+    semconv.ROOT_ID,
+    semconv.PARENT_ID,
+    semconv.RETRIES,
+    semconv.ATTEMPT,
+    semconv.DELIVERY,
+    semconv.WORKER,
+    semconv.QUEUE_TIME,
+    semconv.PREFETCH_TIME,
+    semconv.MESSAGING_SYSTEM,
+    semconv.MESSAGING_DESTINATION,
+)
+"""What the span and the events of an attempt both say."""
+
+
 def microseconds(moment: Any) -> int | None:
     """An ISO 8601 string, datetime or POSIX timestamp as microseconds; None when it is none of these."""
     if isinstance(moment, str):

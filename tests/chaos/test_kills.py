@@ -43,7 +43,7 @@ def assert_balanced(stack: Stack) -> None:
     stack.stop_shop()
     spool = stack.spool_status()
     assert (spool["pending"], spool["dropped"]) == (0, {})
-    audit = json.loads(stack.product("audit", "--json", "--written", str(spool["written"]), "--wait", "60"))
+    audit = json.loads(stack.product("audit", "--json", "--written", str(spool["shipped"]), "--wait", "60"))
     assert audit["missing"]["count"] == audit["unaccounted"] == audit["dead_letters"] == 0
 
 

@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
         stack.wait_for(expected)
         stack.stop_shop()
         spool = stack.spool_status()
-        audit = json.loads(stack.product("audit", "--json", "--wait", "30", "--written", str(spool["written"])))
+        audit = json.loads(stack.product("audit", "--json", "--wait", "30", "--written", str(spool["shipped"])))
         with documents(stack.elasticsearch.url, stack.tenant) as reader:
             yield Finished(expected, reader.all_attempts(), reader, spool, audit)
     finally:

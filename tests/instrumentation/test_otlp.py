@@ -32,7 +32,7 @@ def _ids_as_base64(request: bytes) -> bytes:
 
 @given(st.dictionaries(st.text(), values), st.text())
 def test_any_attributes_make_a_request_that_protobuf_reads(attributes: dict[str, object], body: str) -> None:
-    payload = otlp.log_record(time_ns=1, values=attributes, body=body, severity_number=9, severity_text="INFO")
+    payload = otlp.log_record(time_ns=1, attributes=otlp.encoded(attributes), body=body, severity_text="INFO")
     record = _log(payload).resource_logs[0].scope_logs[0].log_records[0]
     assert {item.key for item in record.attributes} == {
         key.encode(errors="replace").decode() for key, value in attributes.items() if value is not None
@@ -42,9 +42,8 @@ def test_any_attributes_make_a_request_that_protobuf_reads(attributes: dict[str,
 def test_numbers_keep_their_type_and_size() -> None:
     payload = otlp.log_record(
         time_ns=5,
-        values={"i": 2**62, "huge": 2**70, "f": 0.5, "nan": math.nan, "yes": True, "list": [1, "a"]},
+        attributes=otlp.encoded({"i": 2**62, "huge": 2**70, "f": 0.5, "nan": math.nan, "yes": True, "list": [1, "a"]}),
         body="b",
-        severity_number=17,
         severity_text="ERROR",
         event_name="celery.task.failed",
         trace_id=255,
@@ -67,7 +66,7 @@ def test_a_span_with_event_link_and_parent_survives_the_encoding() -> None:
     with tracer.start_as_current_span("parent") as parent, tracer.start_as_current_span("child") as child:
         child.add_event("something", {"n": 1})
         child.add_link(parent.get_span_context())
-    payload = otlp.span(child)
+    payload = otlp.sdk_span(child)
     request = otlp.request("spans", {(b"{}", otlp.scope("t", "2")): [payload]})
     span = (
         json_format.Parse(_ids_as_base64(request), ExportTraceServiceRequest())
@@ -86,17 +85,17 @@ def test_a_value_whose_str_raises_does_no_harm() -> None:
         def __str__(self) -> str:
             raise RuntimeError("no")
 
-    payload = otlp.log_record(time_ns=1, values={"x": Hostile()}, body="", severity_number=9, severity_text="INFO")
+    payload = otlp.log_record(time_ns=1, attributes=otlp.encoded({"x": Hostile()}), body="", severity_text="INFO")
     assert orjson.loads(payload)["attributes"][0]["value"]["stringValue"] == "<Hostile: RuntimeError in __str__>"
 
 
 def test_text_that_has_no_utf_8_form_is_sent_all_the_same() -> None:
     broken = b"\xff name".decode(errors="surrogateescape")
     payload = otlp.log_record(
-        time_ns=1, values={broken: broken, "list": [broken]}, body=broken, severity_number=9, severity_text="INFO"
+        time_ns=1, attributes=otlp.encoded({broken: broken, "list": [broken]}), body=broken, severity_text="INFO"
     )
     assert _log(payload).resource_logs[0].scope_logs[0].log_records[0].body.string_value == "? name"
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
     with tracer.start_as_current_span(broken) as span:
         span.add_event(broken)
-    assert orjson.loads(otlp.span(span))["name"] == "? name"
+    assert orjson.loads(otlp.sdk_span(span))["name"] == "? name"

@@ -53,9 +53,8 @@ def event(name: str, task_id: str, clock: int | None = None, **attributes: Any) 
         }
     return otlp.log_record(
         time_ns=time.time_ns(),
-        values=values,
+        attributes=otlp.encoded(values),
         body=f"{name} {task_id}",
-        severity_number=17 if failed else 9,
         severity_text="ERROR" if failed else "INFO",
         event_name=name,
     )
@@ -65,7 +64,7 @@ def vital(name: str, **attributes: Any) -> bytes:
     """An event of a worker, queue, broker or schedule; attributes by their own names."""
     values = {semconv.LOG_RECORD_UID: f"{secrets.token_hex(8)}-{next(_number)}", semconv.CLOCK: now_us(), **attributes}
     return otlp.log_record(
-        time_ns=time.time_ns(), values=values, body=name, severity_number=9, severity_text="INFO", event_name=name
+        time_ns=time.time_ns(), attributes=otlp.encoded(values), body=name, severity_text="INFO", event_name=name
     )
 
 
@@ -73,7 +72,7 @@ def line(text: str, **attributes: Any) -> bytes:
     """A log line of an application."""
     uid = f"{secrets.token_hex(8)}-{next(_number)}"
     values: dict[str, Any] = {semconv.LOG_RECORD_UID: uid, **attributes}
-    return otlp.log_record(time_ns=time.time_ns(), values=values, body=text, severity_number=9, severity_text="INFO")
+    return otlp.log_record(time_ns=time.time_ns(), attributes=otlp.encoded(values), body=text, severity_text="INFO")
 
 
 def span(trace_id: str, span_id: str, **attributes: Any) -> bytes:

@@ -62,8 +62,7 @@ class Demo:
         self._console.rule("[bold]the account", align="left")
         status = self._stack.spool_status()
         self._console.print_json(json.dumps(status))
-        dropped = sum(status["dropped"].values())
-        self._stack.show("audit", "--written", str(status["written"] - dropped), "--wait", str(_AUDIT_WAIT))
+        self._stack.show("audit", "--written", str(status["shipped"]), "--wait", str(_AUDIT_WAIT))
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ from celeryscope.settings import Settings
 from celeryscope.shipping.client import CollectorClient
 from celeryscope.spool.batch import Batch, Groups
 from celeryscope.spool.folder import Family, families
+from celeryscope.spool.ledger import Ledger
 from celeryscope.spool.reader import FamilyReader
 
 logger = logging.getLogger("celeryscope")
@@ -69,11 +70,12 @@ class Shipper:
         for reader in self._readers:
             reader.family.release()
 
-    def counts(self) -> tuple[int, dict[str, int]]:
-        """Records shipped and dropped (by reason) of the own family."""
-        if self._own is None:
-            return 0, {}
-        return self._own.ledger.shipped, dict(self._own.ledger.dropped)
+    def counts(self) -> Ledger:
+        """What became of the own family's records so far."""
+        total = Ledger()
+        if self._own:
+            total.add(self._own.ledger)
+        return total
 
     @property
     def _readers(self) -> list[FamilyReader]:

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from celeryscope.spool.format import LOG, SPAN
+from celeryscope import otlp
+from celeryscope.spool import state
+from celeryscope.spool.format import LOG
+from celeryscope.spool.state import Start
 
 Groups = dict[tuple[bytes, bytes], list[bytes]]
 """(resource, scope) -> payloads, all OTLP/JSON."""
@@ -15,12 +18,35 @@ class Batch:
     spans: Groups = field(default_factory=dict)
     logs: Groups = field(default_factory=dict)
     size: int = 0
+    superseded: int = 0
+    """Records left out because another one of the batch says the same and more."""
+    _starts: dict[int, tuple[bytes, Start]] = field(default_factory=dict)
+    _ended: set[int] = field(default_factory=set)
 
     def add(self, kind: int, resource: bytes, scope: bytes, payload: bytes) -> None:
-        """Add one record of kind ``SPAN`` or ``LOG``."""
-        groups = {SPAN: self.spans, LOG: self.logs}[kind]
+        """Add one record of kind ``SPAN`` or ``LOG`` (OTLP/JSON)."""
+        groups = self.logs if kind == LOG else self.spans
         groups.setdefault((resource, scope), []).append(payload)
         self.size += len(payload)
 
+    def start(self, key: int, resource: bytes, start: Start, size: int) -> None:
+        """Add the start of the delivery ``key``, ``size`` bytes in the spool; left out if the batch has its end too."""
+        self._starts[key] = (resource, start)
+        self.size += size
+
+    def end(self, key: int) -> None:
+        """The batch has the final event of the delivery ``key``."""
+        self._ended.add(key)
+
+    def close(self) -> None:
+        """Once all is added: starts become events, but for those that their delivery's end tells again."""
+        for key, (resource, start) in self._starts.items():
+            if key in self._ended:
+                self.superseded += 1
+            else:
+                self.logs.setdefault((resource, otlp.EVENTS_SCOPE), []).append(state.started(start))
+        self._starts.clear()
+
     def __len__(self) -> int:
-        return sum(len(payloads) for groups in (self.spans, self.logs) for payloads in groups.values())
+        grouped = sum(len(payloads) for groups in (self.spans, self.logs) for payloads in groups.values())
+        return grouped + len(self._starts)

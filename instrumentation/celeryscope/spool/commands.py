@@ -27,7 +27,8 @@ def spool() -> None:
 def status(folder: Path | None, as_json: bool) -> None:
     """Count the records written, shipped, waiting, and dropped by reason.
 
-    written = shipped + pending + dropped, over all process families that ever used the spool.
+    written = shipped + superseded + pending + dropped, over all process families that ever used the spool. Superseded
+    states were not sent because the attempt's end, sent instead, says them again.
     """
     folder = folder or Settings.load().spool_dir
     if not folder.is_dir():
@@ -36,16 +37,19 @@ def status(folder: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(counts, option=orjson.OPT_INDENT_2).decode())
         return
-    click.echo(f"spool     {folder}")
-    click.echo(f"families  {counts['families']}")
-    for name in ("written", "shipped", "pending"):
-        click.echo(f"{name:<9} {counts[name]}")
+    click.echo(f"spool      {folder}")
+    click.echo(f"families   {counts['families']}")
+    for name in ("written", "shipped", "superseded", "pending"):
+        click.echo(f"{name:<10} {counts[name]}")
     for reason, dropped in counts["dropped"].items():
-        click.echo(f"dropped   {dropped} ({reason})")
+        click.echo(f"dropped    {dropped} ({reason})")
 
 
 def count(folder: Path) -> dict[str, Any]:
-    """``{"families", "written", "shipped", "pending", "dropped": {reason: n}}`` of a spool, also while it is in use."""
+    """``{"families", "written", "shipped", "superseded", "pending", "dropped": {reason: n}}`` of a spool.
+
+    Right also while the spool is in use.
+    """
     total = ledger.past(folder)
     pending = 0
     found = families(folder)
@@ -55,8 +59,9 @@ def count(folder: Path) -> dict[str, Any]:
         pending += _pending(family, saved, total.dropped)
     return {
         "families": len(found),
-        "written": total.shipped + pending + total.dropped.total(),
+        "written": total.shipped + total.superseded + pending + total.dropped.total(),
         "shipped": total.shipped,
+        "superseded": total.superseded,
         "pending": pending,
         "dropped": dict(total.dropped),
     }

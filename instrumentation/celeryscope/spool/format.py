@@ -4,18 +4,20 @@ Invariants
 1. A segment begins with ``MAGIC``; its first frame is of kind HEADER and holds the process's resource.
 2. A frame is ``length, crc, number, kind, flags, scope, key`` (little-endian, 24 bytes) and ``length`` bytes of
    payload. ``crc`` (CRC-32) covers everything of the frame behind itself. A frame is written by one ``write()``.
-3. Frames of kind SPAN and LOG without the flag CARRIED are records. Records of a process are numbered 1, 2, 3, ...
-   across its segments without a gap, so whoever reads the next one knows how many were lost before it.
+3. Frames of kind START, SPAN, LOG and END without the flag CARRIED hold records: an END one for each of its flags
+   CLOSES and OF_SPAN, the others one. Records of a process are numbered 1, 2, 3, ... across its segments without a gap;
+   ``number`` is that of the frame's last one. So whoever reads the next one knows how many were lost before it.
 4. ``scope`` names an earlier SCOPE frame of the same segment (by the order of their appearance, from 1).
-5. What is open: an OPEN_SPAN frame opens the span ``key``, the SPAN frame of that key closes it; a LOG frame with the
-   flag OPENS opens the attempt ``key`` (its delivery), one with CLOSES closes it. Everything open when a segment is
-   begun is repeated at its head with the flag CARRIED: one segment alone tells all that is open.
+5. What is open: a START frame opens with its flag OPENS the attempt of the delivery ``key``, with OF_SPAN its span; a
+   LOG or END frame of that key closes with CLOSES the attempt, a SPAN or END frame with OF_SPAN the span. Everything
+   open when a segment is begun is repeated at its head with the flag CARRIED: one segment alone tells all that is open.
 6. The file is locked (flock) by its process from before it gets its name until the next segment has its name:
    a process is alive if and only if its highest segment is locked.
-7. Only the end of the highest segment may hold a torn frame.
+7. An END frame closes what is open, and says only what its START frame does not.
+8. Only the end of the highest segment may hold a torn frame.
 
-Payloads are OTLP/JSON: ``Span`` for SPAN and OPEN_SPAN, ``LogRecord`` for LOG, ``Resource`` for HEADER,
-``InstrumentationScope`` for SCOPE.
+Payloads are OTLP/JSON: ``Span`` for SPAN, ``LogRecord`` for LOG, ``Resource`` for HEADER, ``InstrumentationScope`` for
+SCOPE; START and END hold the short forms of ``celeryscope.spool.state``.
 """
 
 import struct
@@ -27,17 +29,20 @@ MAGIC: Final = b"CSPOOL1\n"
 
 HEADER: Final = 1
 SCOPE: Final = 2
-OPEN_SPAN: Final = 3
+START: Final = 3
 SPAN: Final = 4
 LOG: Final = 5
+END: Final = 6
 
 OPENS: Final = 1
 CLOSES: Final = 2
 CARRIED: Final = 4
 FAILURE: Final = 8
 """The quota drops segments with such frames last."""
+OF_SPAN: Final = 16
 
 _FRAME = struct.Struct("<IIIBBHQ")
+_LENGTH_AND_CRC = struct.Struct("<II")
 _BEHIND_CRC = struct.Struct("<IBBHQ")
 FRAME_BYTES: Final = _FRAME.size
 MAX_PAYLOAD: Final = 32 * 1024 * 1024
@@ -55,9 +60,16 @@ class Frame(NamedTuple):
     end: int
 
     @property
+    def records(self) -> int:
+        """How many records it holds."""
+        if not self.is_record:
+            return 0
+        return bool(self.flags & CLOSES) + bool(self.flags & OF_SPAN) if self.kind == END else 1
+
+    @property
     def is_record(self) -> bool:
-        """Whether it is counted and shipped."""
-        return self.kind >= SPAN and not self.flags & CARRIED
+        """Whether it holds records that are counted and shipped."""
+        return self.kind >= START and not self.flags & CARRIED
 
 
 class CorruptFrame(Exception):
@@ -70,8 +82,13 @@ class CorruptFrame(Exception):
 
 def pack(number: int, kind: int, flags: int, scope: int, key: int, payload: bytes) -> bytes:
     """The bytes of one frame."""
-    crc = zlib.crc32(payload, zlib.crc32(_BEHIND_CRC.pack(number, kind, flags, scope, key)))
-    return _FRAME.pack(len(payload), crc, number, kind, flags, scope, key) + payload
+    checked = _BEHIND_CRC.pack(number, kind, flags, scope, key) + payload
+    return _LENGTH_AND_CRC.pack(len(payload), zlib.crc32(checked)) + checked
+
+
+def still_open(opened: int, closing: int) -> int:
+    """What stays open (OPENS, OF_SPAN) of what was ``opened``, behind a frame with the flags ``closing``."""
+    return opened & ~(closing & OF_SPAN) & ~(OPENS if closing & CLOSES else 0)
 
 
 def frames(data: bytes, start: int, base: int = 0) -> Iterator[Frame]:
@@ -79,7 +96,7 @@ def frames(data: bytes, start: int, base: int = 0) -> Iterator[Frame]:
 
     Ends before a torn frame at the end of the data. Raises CorruptFrame at a frame whose bytes are wrong.
     """
-    size = len(data)
+    size, view = len(data), memoryview(data)
     while start + FRAME_BYTES <= size:
         length, crc, number, kind, flags, scope, key = _FRAME.unpack_from(data, start)
         if length > MAX_PAYLOAD:
@@ -87,10 +104,9 @@ def frames(data: bytes, start: int, base: int = 0) -> Iterator[Frame]:
         end = start + FRAME_BYTES + length
         if end > size:
             return
-        payload = data[start + FRAME_BYTES : end]
-        if zlib.crc32(payload, zlib.crc32(data[start + 8 : start + FRAME_BYTES])) != crc:
+        if zlib.crc32(view[start + 8 : end]) != crc:
             raise CorruptFrame(base + end if _plausible(data, end) else None)
-        yield Frame(number, kind, flags, scope, key, payload, base + end)
+        yield Frame(number, kind, flags, scope, key, data[start + FRAME_BYTES : end], base + end)
         start = end
 
 
@@ -100,6 +116,6 @@ def _plausible(data: bytes, at: int) -> bool:
         return True
     if at + FRAME_BYTES > len(data):
         return False
-    length, crc = struct.unpack_from("<II", data, at)
+    length, crc = _LENGTH_AND_CRC.unpack_from(data, at)
     end = at + FRAME_BYTES + length
     return bool(end <= len(data) and zlib.crc32(data[at + 8 : end]) == crc)

@@ -1,4 +1,8 @@
-"""What became of the records of a spool: shipped, or dropped by a named reason. Nothing else can become of them."""
+"""What became of the records of a spool: shipped, superseded, or dropped by a named reason, and nothing else.
+
+Superseded: the state of an attempt ("received", "started") that was not shipped because the attempt's end, read in the
+same moment, says all of it again.
+"""
 
 import fcntl
 import os
@@ -30,24 +34,26 @@ _MERGED_MOST = 1000
 
 @dataclass(slots=True)
 class Ledger:
-    """Counts of records; ``written`` is always the sum of ``shipped``, all ``dropped`` and what is still pending."""
+    """Counts of records; what was written is always the sum of these and of what is still pending."""
 
     shipped: int = 0
+    superseded: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Ledger") -> None:
         """Add another ledger's counts to these."""
         self.shipped += other.shipped
+        self.superseded += other.superseded
         self.dropped.update(other.dropped)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"shipped": self.shipped, "dropped": dict(self.dropped)}
+        return {"shipped": self.shipped, "superseded": self.superseded, "dropped": dict(self.dropped)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """From ``as_dict``; missing counts are zero."""
-        return cls(int(data.get("shipped", 0)), Counter(data.get("dropped", {})))
+        return cls(int(data.get("shipped", 0)), int(data.get("superseded", 0)), Counter(data.get("dropped", {})))
 
 
 def write_atomically(path: Path, data: Any) -> None:

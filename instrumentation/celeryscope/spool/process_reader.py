@@ -2,12 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import NamedTuple
 
+import orjson
+
+from celeryscope.otlp import EVENTS_SCOPE, SPANS_SCOPE
 from celeryscope.spool import format as frame
 from celeryscope.spool.batch import Batch
 from celeryscope.spool.folder import Segment
 from celeryscope.spool.ledger import DROPPED_CORRUPT, DROPPED_UNWRITTEN
+from celeryscope.spool.state import Start, ended
 
 
 @dataclass(slots=True)
@@ -23,11 +26,12 @@ class Position:
     ahead: int = 0
 
 
-class Opened(NamedTuple):
-    """A span or an attempt that has begun: its OTLP/JSON record and scope."""
+@dataclass(slots=True)
+class Opened:
+    """A delivery that has begun: its start, and of OPENS and OF_SPAN what is still open."""
 
-    payload: bytes
-    scope: bytes
+    start: Start
+    flags: int
 
 
 class ProcessReader:
@@ -40,7 +44,7 @@ class ProcessReader:
     def __init__(self, position: Position, closed_elsewhere: dict[int, None] | None = None) -> None:
         self.position = position
         self._closed_elsewhere = {} if closed_elsewhere is None else closed_elsewhere
-        self.open: dict[tuple[int, int], Opened] = {}
+        self.open: dict[int, Opened] = {}
         self.resource = b"{}"
         self._scopes: list[bytes] = []
         self._loaded = 0
@@ -83,18 +87,19 @@ class ProcessReader:
         while at is not None:
             try:
                 for item in frame.frames(data, at, base):
-                    self._note(item)
-                    if item.end <= self.position.offset:
-                        continue
-                    if item.kind == frame.HEADER:
-                        self._reach(item.number, dropped)
-                    elif item.is_record:
-                        self._reach(item.number - 1, dropped)
-                        self.position.number, self._corrupt = item.number, False
-                        batch.add(item.kind, self.resource, self._scope(item.scope), item.payload)
-                    self.position.offset = item.end
-                    if batch.size >= budget:
-                        return False
+                    new = item.end > self.position.offset
+                    if item.kind >= frame.START:
+                        self._take_record(item, new, batch, dropped)
+                    elif item.kind == frame.HEADER:
+                        self.resource = item.payload
+                        if new:
+                            self._reach(item.number, dropped)
+                    else:
+                        self._scopes.append(item.payload)
+                    if new:
+                        self.position.offset = item.end
+                        if batch.size >= budget:
+                            return False
                 return True
             except frame.CorruptFrame as error:
                 self._corrupt = True
@@ -102,17 +107,51 @@ class ProcessReader:
         self.position.offset = base + len(data)
         return True
 
-    def _note(self, item: frame.Frame) -> None:
-        if item.kind == frame.HEADER:
-            self.resource = item.payload
-        elif item.kind == frame.SCOPE:
-            self._scopes.append(item.payload)
-        elif item.kind == frame.OPEN_SPAN or item.flags & frame.OPENS:
-            self.open[item.kind, item.key] = Opened(item.payload, self._scope(item.scope))
-        elif item.kind == frame.SPAN:
-            self.open.pop((frame.OPEN_SPAN, item.key), None)
-        elif item.flags & frame.CLOSES and self.open.pop((frame.LOG, item.key), None) is None:
+    def _take_record(self, item: frame.Frame, new: bool, batch: Batch, dropped: Counter[str]) -> None:
+        new = new and not item.flags & frame.CARRIED
+        if new:
+            before = item.number - item.records
+            if before != self.position.number:
+                self._reach(before, dropped)
+            self.position.number, self._corrupt = item.number, False
+        if item.kind == frame.START:
+            start: Start = orjson.loads(item.payload)
+            self.open[item.key] = Opened(start, item.flags & (frame.OPENS | frame.OF_SPAN))
+            if new:
+                batch.start(item.key, self.resource, start, len(item.payload))
+            return
+        opened = self._closed(item) if item.flags & (frame.CLOSES | frame.OF_SPAN) else None
+        if not new:
+            return
+        if item.kind == frame.END:
+            self._add_end(item, opened, batch, dropped)
+        else:
+            batch.add(item.kind, self.resource, self._scope(item.scope), item.payload)
+            if item.flags & frame.CLOSES:
+                batch.end(item.key)
+
+    def _closed(self, item: frame.Frame) -> Opened | None:
+        """Close what the frame closes (invariant 5 of ``format``); the delivery if it had begun here."""
+        opened = self.open.get(item.key)
+        if opened is None or (item.flags & frame.CLOSES and not opened.flags & frame.OPENS):
             self._closed_elsewhere[item.key] = None
+        if opened is not None:
+            opened.flags = frame.still_open(opened.flags, item.flags)
+            if not opened.flags:
+                del self.open[item.key]
+        return opened
+
+    def _add_end(self, item: frame.Frame, opened: Opened | None, batch: Batch, dropped: Counter[str]) -> None:
+        if opened is None:
+            # Its start was damaged on the disk.
+            dropped[DROPPED_CORRUPT] += item.records
+            return
+        event, span = ended(opened.start, orjson.loads(item.payload))
+        if event is not None:
+            batch.add(frame.LOG, self.resource, EVENTS_SCOPE, event)
+            batch.end(item.key)
+        if span is not None:
+            batch.add(frame.SPAN, self.resource, SPANS_SCOPE, span)
 
     def _scope(self, number: int) -> bytes:
         return self._scopes[number - 1] if 0 < number <= len(self._scopes) else b"{}"

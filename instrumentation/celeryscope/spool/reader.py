@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from celeryscope.otlp import EVENTS_SCOPE, SPANS_SCOPE
 from celeryscope.spool import format as frame
 from celeryscope.spool import ledger, lost
 from celeryscope.spool.batch import Batch
@@ -35,6 +36,7 @@ class FamilyReader:
         self._worth: dict[Path, int] = {}
         self._readers: dict[str, ProcessReader] = {}
         self._dropped: Counter[str] = Counter()
+        self._superseded = 0
         self._changed = False
         self.rewind()
 
@@ -48,6 +50,7 @@ class FamilyReader:
             for name, at in saved.get("positions", {}).items()
         }
         self._dropped = Counter()
+        self._superseded = 0
 
     def read(self, budget: int, final: bool = False) -> Batch:
         """The next records, about ``budget`` bytes; empty when there is nothing new.
@@ -75,6 +78,8 @@ class FamilyReader:
                 self._end_process(process, reader, last, batch, final)
         while len(self._closed_elsewhere) > _CLOSED_MOST:
             del self._closed_elsewhere[next(iter(self._closed_elsewhere))]
+        batch.close()
+        self._superseded = batch.superseded
         return batch
 
     @property
@@ -88,6 +93,8 @@ class FamilyReader:
         Raises OSError when it can't be saved; then the batch will be sent once more.
         """
         self.ledger.shipped += shipped
+        self.ledger.superseded += self._superseded
+        self._superseded = 0
         if refused:
             self.ledger.dropped[ledger.DROPPED_REFUSED] += refused
         self.ledger.dropped.update(self._dropped)
@@ -156,18 +163,19 @@ class FamilyReader:
     def _end_process(self, process: str, reader: ProcessReader, last: Segment, batch: Batch, final: bool) -> None:
         seen = time.monotonic(), time.time_ns() if self._own else _modified(last.path)
         since, died_at = self._dead_since.setdefault(process, seen)
-        unsettled = [
-            opened
-            for (kind, key), opened in reader.open.items()
-            if kind == frame.LOG and key not in self._closed_elsewhere
-        ]
+        unsettled = {
+            key: opened
+            for key, opened in reader.open.items()
+            if opened.flags & frame.OPENS and key not in self._closed_elsewhere
+        }
         if unsettled and self._own and not final and time.monotonic() - since < LOST_GRACE:
             return
-        for (kind, _), opened in reader.open.items():
-            if kind == frame.OPEN_SPAN:
-                batch.add(frame.SPAN, reader.resource, opened.scope, lost.lost_span(opened.payload, died_at))
-        for opened in unsettled:
-            batch.add(frame.LOG, reader.resource, opened.scope, lost.lost_event(opened.payload, died_at))
+        for opened in reader.open.values():
+            if opened.flags & frame.OF_SPAN:
+                batch.add(frame.SPAN, reader.resource, SPANS_SCOPE, lost.lost_span(opened.start, died_at))
+        for key, opened in unsettled.items():
+            batch.add(frame.LOG, reader.resource, EVENTS_SCOPE, lost.lost_event(opened.start, died_at))
+            batch.end(key)
         self._done.add(process)
         self._changed = True
         self._dead_since.pop(process, None)
@@ -221,17 +229,15 @@ def _modified(path: Path) -> int:
 def _worth(path: Path) -> int:
     """2: the segment tells of failures; 1: of what is still under way at its end; 0: of neither."""
     data = path.read_bytes()
-    opened: set[tuple[int, int]] = set()
+    opened: dict[int, int] = {}
     try:
         for item in frame.frames(data, len(frame.MAGIC)):
             if item.flags & frame.FAILURE:
                 return 2
-            if item.kind == frame.OPEN_SPAN or item.flags & frame.OPENS:
-                opened.add((item.kind, item.key))
-            elif item.kind == frame.SPAN:
-                opened.discard((frame.OPEN_SPAN, item.key))
-            elif item.flags & frame.CLOSES:
-                opened.discard((frame.LOG, item.key))
+            if item.kind == frame.START:
+                opened[item.key] = item.flags
+            elif item.key in opened:
+                opened[item.key] = frame.still_open(opened[item.key], item.flags)
     except frame.CorruptFrame:
         return 0
-    return 1 if opened else 0
+    return 1 if any(flags & (frame.OPENS | frame.OF_SPAN) for flags in opened.values()) else 0

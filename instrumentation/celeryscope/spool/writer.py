@@ -6,13 +6,28 @@ import os
 import threading
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 from celeryscope.spool import format as frame
 from celeryscope.spool.folder import segment_name
 
 _MODE = 0o600
+_BOTH = frame.CLOSES | frame.OF_SPAN
 _RETRY_AFTER = 64 * 1024
 """Bytes to go on in a full segment when the next one could not be made."""
+
+
+class Item(NamedTuple):
+    """What is written as one frame."""
+
+    kind: int
+    """START, SPAN, LOG or END of ``format``."""
+    flags: int
+    key: int
+    """The delivery that it opens or closes, else 0."""
+    payload: bytes
+    scope: bytes
+    """OTLP/JSON of its ``InstrumentationScope``; empty for START and END."""
 
 
 class _Segment:
@@ -69,24 +84,31 @@ class SpoolWriter:
         self._max_segment_bytes = max_segment_bytes
         self._lock = threading.Lock()
         self._holder = 0
-        self._deferred: deque[tuple[int, int, int, bytes, bytes]] = deque()
-        self._open: dict[tuple[int, int], tuple[int, bytes, bytes]] = {}
+        self._deferred: deque[tuple[Item, ...]] = deque()
+        self._open: dict[int, Item] = {}
         self._number = 0
         self._segments = 0
         self._limit = max_segment_bytes
         self._segment = self._begin_segment()
 
+    def write(self, *items: Item) -> None:
+        """Write records, all by one ``write()``."""
+        me = threading.get_ident()
+        if self._holder == me:
+            self._deferred.append(items)
+            return
+        with self._lock:
+            self._holder = me
+            try:
+                self._write(items)
+                while self._deferred:
+                    self._write(self._deferred.popleft())
+            finally:
+                self._holder = 0
+
     def log(self, payload: bytes, scope: bytes, flags: int = 0, key: int = 0) -> None:
-        """Write a log record (OTLP/JSON); ``flags`` of ``format``, ``key`` the delivery it opens or closes."""
-        self._submit((frame.LOG, flags, key, payload, scope))
-
-    def span(self, payload: bytes, scope: bytes, key: int) -> None:
-        """Write a span that ended; ``key`` is its id."""
-        self._submit((frame.SPAN, 0, key, payload, scope))
-
-    def open_span(self, payload: bytes, scope: bytes, key: int) -> None:
-        """Write a span that has begun, so that it isn't lost with the process."""
-        self._submit((frame.OPEN_SPAN, 0, key, payload, scope))
+        """Write a log record (OTLP/JSON)."""
+        self.write(Item(frame.LOG, flags, key, payload, scope))
 
     def close(self) -> None:
         """End the last segment; open spans and attempts in it count as lost with the process."""
@@ -97,38 +119,34 @@ class SpoolWriter:
         """After a fork, in the child: let go of the parent's segment, whose lock the child would keep alive."""
         self._segment.close()
 
-    def _submit(self, item: tuple[int, int, int, bytes, bytes]) -> None:
-        me = threading.get_ident()
-        if self._holder == me:
-            self._deferred.append(item)
-            return
-        with self._lock:
-            self._holder = me
-            try:
-                self._write(*item)
-                while self._deferred:
-                    self._write(*self._deferred.popleft())
-            finally:
-                self._holder = 0
+    def is_open(self, key: int) -> bool:
+        """Whether the START frame of the delivery ``key`` was written and not all of it is closed."""
+        return key in self._open
 
-    def _write(self, kind: int, flags: int, key: int, payload: bytes, scope: bytes) -> None:
-        self._note(kind, flags, key, payload, scope)
-        if kind == frame.OPEN_SPAN:
-            self._segment.append(frame.pack(0, kind, flags, self._segment.scope(scope), key, payload))
-            return
+    def _write(self, items: tuple[Item, ...]) -> None:
         if self._segment.size >= self._limit:
             self._rotate()
-        self._number += 1
-        self._segment.append(frame.pack(self._number, kind, flags, self._segment.scope(scope), key, payload))
+        segment, packed = self._segment, []
+        for kind, flags, key, payload, scope in items:
+            self._number += 1
+            if kind == frame.END and flags & _BOTH == _BOTH:
+                self._number += 1
+            packed.append(frame.pack(self._number, kind, flags, segment.scope(scope) if scope else 0, key, payload))
+        if segment.append(b"".join(packed)):
+            for item in items:
+                if item.flags:
+                    self._note(item)
 
-    def _note(self, kind: int, flags: int, key: int, payload: bytes, scope: bytes) -> None:
+    def _note(self, item: Item) -> None:
         """Keep what is open, for the head of the next segment (invariant 5)."""
-        if kind == frame.OPEN_SPAN or flags & frame.OPENS:
-            self._open[kind, key] = (flags, payload, scope)
-        elif kind == frame.SPAN:
-            self._open.pop((frame.OPEN_SPAN, key), None)
-        elif flags & frame.CLOSES:
-            self._open.pop((frame.LOG, key), None)
+        if item.kind == frame.START:
+            self._open[item.key] = item
+        elif opened := self._open.get(item.key):
+            rest = frame.still_open(opened.flags, item.flags)
+            if rest:
+                self._open[item.key] = opened._replace(flags=rest)
+            else:
+                del self._open[item.key]
 
     def _rotate(self) -> None:
         try:
@@ -150,8 +168,8 @@ class SpoolWriter:
         segment = _Segment(hidden)
         try:
             whole = segment.append(frame.MAGIC + frame.pack(self._number, frame.HEADER, 0, 0, 0, self._resource))
-            for (kind, key), (flags, payload, scope) in self._open.items():
-                number = segment.scope(scope)
+            for kind, flags, key, payload, scope in self._open.values():
+                number = segment.scope(scope) if scope else 0
                 whole &= segment.append(frame.pack(0, kind, flags | frame.CARRIED, number, key, payload))
             if not whole:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - undone right below

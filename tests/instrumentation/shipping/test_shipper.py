@@ -50,7 +50,14 @@ def test_an_error_that_nobody_expected_loses_nothing(sink: Sink, tmp_path: Path)
     for _ in range(3):
         with pytest.raises(ValueError, match="header"):
             shipper._round(final=False)
-    assert count(tmp_path / "spool") == {"families": 1, "written": 20, "shipped": 0, "pending": 20, "dropped": {}}
+    assert count(tmp_path / "spool") == {
+        "families": 1,
+        "written": 20,
+        "shipped": 0,
+        "superseded": 0,
+        "pending": 20,
+        "dropped": {},
+    }
 
 
 def test_a_request_refused_as_a_whole_is_halved_until_the_bad_record_stands_alone(sink: Sink, tmp_path: Path) -> None:
@@ -64,6 +71,7 @@ def test_a_request_refused_as_a_whole_is_halved_until_the_bad_record_stands_alon
         "families": 0,
         "written": 8,
         "shipped": 7,
+        "superseded": 0,
         "pending": 0,
         "dropped": {"refused": 1},
     }

@@ -22,7 +22,8 @@ from celeryscope.spool.batch import Batch
 from celeryscope.spool.commands import count
 from celeryscope.spool.folder import Family, families, segments
 from celeryscope.spool.reader import FamilyReader
-from celeryscope.spool.writer import SpoolWriter
+from celeryscope.spool.state import End, SpanEnd, Start, packed
+from celeryscope.spool.writer import Item, SpoolWriter
 
 SCOPE = b'{"name":"test"}'
 
@@ -43,15 +44,45 @@ def _read_all(reader: FamilyReader, budget: int = 1000, final: bool = False) -> 
     return found
 
 
-def _started(delivery: str, clock: int = 7) -> bytes:
+DELIVERY = "00000000000000ff"
+
+
+def _start(writer: SpoolWriter, clock: int = 7, span_id: int = 3) -> None:
+    """A task starts, with its span."""
     values = {
-        semconv.LOG_RECORD_UID: {"stringValue": "u"},
-        semconv.DELIVERY: {"stringValue": delivery},
-        semconv.STARTED_AT: {"intValue": "5"},
-        semconv.CLOCK: {"intValue": str(clock)},
-        semconv.TASK_NAME: {"stringValue": "shop.pay"},
+        semconv.LOG_RECORD_UID: "u",
+        semconv.DELIVERY: DELIVERY,
+        semconv.STARTED_AT: 5,
+        semconv.CLOCK: clock,
+        semconv.TASK_NAME: "shop.pay",
     }
-    return orjson.dumps({"attributes": [{"key": key, "value": value} for key, value in values.items()]})
+    start = Start(time_ns=5000, body="started", trace_id="1f", span_id=span_id, parent_id=2, attributes=values)
+    writer.write(Item(frame.START, frame.OPENS | frame.OF_SPAN, 255, packed(start), b""))
+
+
+def _end(writer: SpoolWriter, event: bool = True, span: bool = True) -> None:
+    """The same task tells its end, its span's, or both."""
+    ended = SpanEnd(
+        name="run/shop.pay",
+        started_ns=5000,
+        ended_ns=9000,
+        status=0,
+        message=None,
+        attributes="",
+        events="",
+        links="",
+    )
+    said = {semconv.STATE: "SUCCESS", semconv.CLOCK: 9}
+    name = semconv.EVENT_TASK_SUCCEEDED if event else None
+    end = End(event=name, time_ns=9, severity="INFO", body="ok", attributes=said, span=ended if span else None)
+    flags = (frame.CLOSES if event else 0) | (frame.OF_SPAN if span else 0)
+    writer.write(Item(frame.END, flags, 255, packed(end), b""))
+
+
+def _names(payloads: list[bytes]) -> list[str]:
+    """Names of events and spans, sorted."""
+    found = map(orjson.loads, payloads)
+    return sorted(item.get("eventName") or item.get("name") for item in found)
 
 
 @pytest.fixture
@@ -132,9 +163,9 @@ def test_what_is_pending_shrinks_to_nothing_as_it_is_shipped(family: Family) -> 
 
 def test_spans_and_logs_keep_their_scope_across_segments(family: Family) -> None:
     writer = _writer(family, segment_max_bytes=100)
-    for number in range(6):
+    for _ in range(6):
         writer.log(b"log", b'{"name":"one"}')
-        writer.span(b"span", b'{"name":"two"}', key=number)
+        writer.write(Item(frame.SPAN, 0, 0, b"span", b'{"name":"two"}'))
     batch = FamilyReader(family, own=True).read(10_000)
     assert {scope for _, scope in batch.logs} == {b'{"name":"one"}'}
     assert {scope for _, scope in batch.spans} == {b'{"name":"two"}'}
@@ -143,19 +174,20 @@ def test_spans_and_logs_keep_their_scope_across_segments(family: Family) -> None
 
 def test_a_dead_process_leaves_its_open_span_and_attempt_as_lost(family: Family) -> None:
     writer = _writer(family, segment_max_bytes=300)
-    span = {"startTimeUnixNano": "5", "spanId": "01", "attributes": []}
-    writer.open_span(orjson.dumps(span), SCOPE, key=1)
-    writer.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
+    _start(writer)
     for _ in range(10):
         writer.log(b'{"some":"thing"}' * 5, SCOPE)
     writer.close()
     found = [orjson.loads(payload) for payload in _read_all(FamilyReader(family, own=False)) if b"some" not in payload]
-    started = next(item for item in found if "spanId" not in item and "eventName" not in item)
-    lost_span = next(item for item in found if "spanId" in item)
-    lost = next(item for item in found if item.get("eventName") == semconv.EVENT_TASK_LOST)
+    started, lost = (
+        next(item for item in found if item.get("eventName") == name)
+        for name in (semconv.EVENT_TASK_STARTED, semconv.EVENT_TASK_LOST)
+    )
+    lost_span = next(item for item in found if "kind" in item)
     assert started["attributes"][0]["value"]["stringValue"] == "u"
     assert lost_span["status"]["code"] == 2
-    assert int(lost_span["endTimeUnixNano"]) > 5
+    assert int(lost_span["endTimeUnixNano"]) > 5000
+    assert (lost_span["spanId"], lost_span["parentSpanId"]) == ("0000000000000003", "0000000000000002")
     attributes = {item["key"]: next(iter(item["value"].values())) for item in lost["attributes"]}
     assert attributes[semconv.STATE] == "LOST"
     assert attributes[semconv.CLOCK] == "8"
@@ -164,32 +196,89 @@ def test_a_dead_process_leaves_its_open_span_and_attempt_as_lost(family: Family)
 
 def test_what_the_process_closed_itself_is_not_lost(family: Family) -> None:
     writer = _writer(family)
-    writer.open_span(b"{}", SCOPE, key=1)
-    writer.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
-    writer.span(b'{"ended":1}', SCOPE, key=1)
-    writer.log(b'{"succeeded":1}', SCOPE, frame.CLOSES, key=255)
+    _start(writer)
+    _end(writer)
     writer.close()
-    assert len(_read_all(FamilyReader(family, own=False))) == 3
+    reader = FamilyReader(family, own=False)
+    assert _names(_read_all(reader)) == [semconv.EVENT_TASK_SUCCEEDED, "run/shop.pay"]
+    assert (reader.ledger.shipped, reader.ledger.superseded) == (2, 1), "the start was told by the end"
+    assert not reader.ledger.dropped
+
+
+def test_a_start_that_was_read_before_the_end_came_is_shipped(family: Family) -> None:
+    writer, reader = _writer(family), FamilyReader(family, own=True)
+    _start(writer)
+    assert _names(_read_all(reader)) == [semconv.EVENT_TASK_STARTED]
+    _end(writer)
+    assert _names(_read_all(reader)) == [semconv.EVENT_TASK_SUCCEEDED, "run/shop.pay"]
+    assert (reader.ledger.shipped, reader.ledger.superseded) == (3, 0)
+
+
+def test_an_end_says_all_that_its_start_said_even_many_segments_later(family: Family) -> None:
+    writer = _writer(family, segment_max_bytes=300)
+    _start(writer)
+    for _ in range(10):
+        writer.log(b'{"some":"thing"}' * 5, SCOPE)
+    _read_all(FamilyReader(family, own=True))
+    _end(writer)
+    reader = FamilyReader(family, own=True)  # as after a restart of the shipper
+    event, span = (orjson.loads(payload) for payload in sorted(_read_all(reader), key=lambda item: b'"kind"' in item))
+    said = {item["key"]: next(iter(item["value"].values())) for item in event["attributes"]}
+    assert (said[semconv.TASK_NAME], said[semconv.STATE], said[semconv.CLOCK]) == ("shop.pay", "SUCCESS", "9")
+    assert (span["spanId"], span["parentSpanId"], span["endTimeUnixNano"]) == ("0" * 15 + "3", "0" * 15 + "2", "9000")
+    assert not reader.ledger.dropped
+
+
+def test_a_span_left_open_by_a_told_failure_is_closed_with_the_process(family: Family) -> None:
+    writer = _writer(family)
+    _start(writer)
+    _end(writer, span=False)
+    writer.close()
+    assert _names(_read_all(FamilyReader(family, own=False))) == [semconv.EVENT_TASK_SUCCEEDED, "run/shop.pay"]
+
+
+def test_the_end_of_a_span_alone_leaves_the_attempt_open(family: Family) -> None:
+    writer = _writer(family)
+    _start(writer)
+    _end(writer, event=False)
+    writer.close()
+    names = _names(_read_all(FamilyReader(family, own=False)))
+    assert names == [semconv.EVENT_TASK_LOST, "run/shop.pay"]
+
+
+def test_an_end_whose_start_was_damaged_is_counted(family: Family) -> None:
+    writer = _writer(family)
+    _start(writer)
+    _end(writer)
+    (path,) = (item.path for items in segments(family.path).values() for item in items)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"shop.pay")] ^= 1
+    path.write_bytes(data)
+    reader = FamilyReader(family, own=True)
+    assert _read_all(reader) == []
+    reader.commit(0)
+    assert dict(reader.ledger.dropped) == {ledger.DROPPED_CORRUPT: 3}
 
 
 def test_what_the_main_process_told_of_a_dead_child_is_not_told_again(family: Family) -> None:
     child, main = _writer(family, "2-child"), _writer(family, "1-main")
-    child.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
+    _start(child)
     main.log(b'{"told":1}', SCOPE, frame.CLOSES, key=255)
     child.close()
     payloads = _read_all(FamilyReader(family, own=True))
-    assert len(payloads) == 2
-    assert not any(b"lost" in payload for payload in payloads)
+    assert b'{"told":1}' in payloads
+    assert not any(b"celery.task.lost" in payload for payload in payloads)
 
 
 def test_while_the_main_process_may_still_tell_a_dead_childs_attempt_waits(family: Family) -> None:
     child = _writer(family, "2-child")
-    child.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
+    _start(child)
     child.close()
     reader = FamilyReader(family, own=True)
     assert len(_read_all(reader)) == 1
     seen_dead = time.time_ns()
-    (lost,) = [orjson.loads(payload) for payload in _read_all(reader, final=True)]
+    found = [orjson.loads(payload) for payload in _read_all(reader, final=True)]
+    (lost,) = [item for item in found if "eventName" in item]
     assert lost["eventName"] == semconv.EVENT_TASK_LOST
     assert int(lost["timeUnixNano"]) <= seen_dead, "it waited for the main process, not for its end"
 
@@ -296,7 +385,7 @@ def test_what_a_destructor_says_while_its_thread_is_writing_is_written_too(
 
 def test_an_adopter_reads_all_processes_before_it_takes_an_attempt_for_lost(family: Family) -> None:
     child, main = _writer(family, "10-child"), _writer(family, "7-main")
-    child.log(_started("00000000000000ff"), SCOPE, frame.OPENS, key=255)
+    _start(child)
     main.log(b'{"time_limit":1}', SCOPE, frame.CLOSES, key=255)
     child.close()
     main.close()
@@ -359,6 +448,7 @@ def test_what_was_written_before_a_sigkill_is_adopted_and_read(tmp_path: Path, s
         "families": 0,
         "written": len(numbers),
         "shipped": len(numbers),
+        "superseded": 0,
         "pending": 0,
         "dropped": {},
     }

@@ -1,0 +1,174 @@
+"""The light span does what an application may ask of any span; where somebody else looks, the SDK's takes its place."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import propagate, trace
+from opentelemetry.instrumentation.celery import celery_getter
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from celeryscope import exceptions
+from celeryscope.redaction import Redactor
+from celeryscope.task_span import TaskSpan
+from celeryscope.tracing import parent_of
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    return exceptions.describe(error, None, 10_000, Redactor())
+
+
+@pytest.fixture
+def span() -> TaskSpan:
+    return TaskSpan("run/x", SpanKind.CONSUMER, SpanContext(1, 2, False, TraceFlags(1)), 3, [], _described)
+
+
+def test_what_an_application_sets_is_kept(span: TaskSpan) -> None:
+    span.set_attribute("order", 7)
+    span.set_attributes({"order": 8, "paid": True})
+    span.add_event("charged", {"amount": 12.5}, timestamp=99)
+    span.add_link(SpanContext(4, 5, True))
+    span.update_name("run/y")
+    assert span.attributes == {"order": 8, "paid": True}
+    assert span.events == [(99, "charged", {"amount": 12.5})]
+    assert span.links[0].context.trace_id == 4
+    assert span.name == "run/y"
+
+
+def test_an_exception_is_recorded_with_its_traceback(span: TaskSpan) -> None:
+    try:
+        raise ValueError("no such order")
+    except ValueError as error:
+        span.record_exception(error, {"order": 7})
+    _, name, said = span.events[0]
+    assert (name, said["exception.type"], said["exception.message"]) == ("exception", "ValueError", "no such order")
+    assert "raise ValueError" in said["exception.stacktrace"]
+    assert said["order"] == 7
+
+
+def test_a_status_that_is_ok_stays_and_unset_changes_nothing(span: TaskSpan) -> None:
+    span.set_status(Status(StatusCode.ERROR, "first"))
+    span.set_status(StatusCode.UNSET)
+    assert span.status.description == "first"
+    span.set_status(StatusCode.OK)
+    span.set_status(StatusCode.ERROR, "later")
+    assert span.status.status_code is StatusCode.OK
+
+
+def test_after_its_end_nothing_changes(span: TaskSpan) -> None:
+    assert span.is_recording()
+    span.end(77)
+    span.end(88)
+    span.set_attribute("late", 1)
+    span.add_event("late")
+    span.update_name("late")
+    span.set_status(StatusCode.ERROR)
+    assert (span.end_time, span.attributes, span.events, span.name) == (77, {}, [], "run/x")
+    assert span.status.status_code is StatusCode.UNSET
+    assert not span.is_recording()
+
+
+def test_it_holds_a_bounded_number_of_everything(span: TaskSpan) -> None:
+    for number in range(500):
+        span.set_attribute(f"key {number}", number)
+        span.add_event("event")
+        span.add_link(SpanContext(4, 5, True))
+    assert len(span.attributes) == len(span.events) == len(span.links) == 128
+
+
+hexadecimal = st.text("0123456789abcdef", min_size=16, max_size=16)
+
+
+@given(
+    headers=st.fixed_dictionaries(
+        {},
+        optional={
+            "traceparent": st.one_of(
+                st.builds("00-{}{}-{}-{}".format, hexadecimal, hexadecimal, hexadecimal, st.sampled_from(["00", "01"])),
+                st.just("00-" + "0" * 32 + "-" + "0" * 16 + "-01"),
+                st.text(),
+            ),
+            "tracestate": st.sampled_from(["a=b", ""]),
+            "baggage": st.just("user=7"),
+        },
+    )
+)
+def test_the_publishers_context_is_read_as_the_propagators_read_it(headers: dict[str, str]) -> None:
+    request = type("Request", (), headers)()
+    ours, theirs = parent_of(request, headers), propagate.extract(request, getter=celery_getter)
+    assert trace.get_current_span(ours).get_span_context() == trace.get_current_span(theirs).get_span_context()
+
+
+RUN = """
+import json, sys
+from pathlib import Path
+from celery import Celery
+from opentelemetry import trace
+import celeryscope
+
+app = Celery("probe", broker="memory://", backend="cache+memory://")
+app.conf.task_always_eager = True
+
+@app.task
+def probe():
+    span = trace.get_current_span()
+    span.set_attribute("order", 7)
+    print(json.dumps([type(span).__name__, span.get_span_context().trace_flags.sampled]))
+
+{before}
+celeryscope.instrument(app, spool_dir=Path(sys.argv[1]), endpoint="http://127.0.0.1:1", flush_timeout=0.1)
+{after}
+probe.delay()
+{last}
+"""
+
+
+def _run(folder: Path, before: str = "", after: str = "", last: str = "", **environ: str) -> list[Any]:
+    code = RUN.format(before=before, after=after, last=last)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_alone_the_light_span_is_current_in_the_task(tmp_path: Path) -> None:
+    assert _run(tmp_path) == [["TaskSpan", True]]
+
+
+EXPORT = """
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+exporter = InMemorySpanExporter()
+"""
+ADD = "trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))"
+SHOW = """
+(span,) = exporter.get_finished_spans()
+said = span.attributes
+print(json.dumps([span.name, said["order"], said["celery.task_name"], said["celery.state"]]))
+"""
+SEEN = ["run/probe.probe", 7, "probe.probe", "SUCCESS"]
+
+
+def test_an_exporter_of_the_application_sees_whole_spans(tmp_path: Path) -> None:
+    provider = EXPORT + f"trace.set_tracer_provider(TracerProvider()); {ADD}"
+    assert _run(tmp_path, before=provider, last=SHOW) == [["_Span", True], SEEN]
+
+
+def test_an_exporter_that_is_added_later_sees_whole_spans_too(tmp_path: Path) -> None:
+    assert _run(tmp_path, after=EXPORT + ADD, last=SHOW) == [["_Span", True], SEEN]
+
+
+def test_a_sampler_that_is_configured_is_asked(tmp_path: Path) -> None:
+    assert _run(tmp_path, OTEL_TRACES_SAMPLER="always_off") == [["NonRecordingSpan", False]]
