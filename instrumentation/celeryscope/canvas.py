@@ -13,6 +13,7 @@ and so on; a member of a group stands at position 0 of a chain of its own. In ``
 the paths are a ``[0]``, b ``[1, 0]``, c ``[1, 0]``, d ``[1, 1]``, e ``[2]``. A chord is two steps, header and body.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,8 +25,7 @@ MOST_STEPS = 64
 MOST_MEMBERS = 16
 """Members of one group that are told one by one, so that a large group doesn't hide the steps after it."""
 MOST_BYTES = 7_000
-"""Of a plan's ids, names and numbers."""
-_ENTRY_BYTES = 12
+"""Of a plan as JSON."""
 UNLOCK = "celery.chord_unlock"
 """Celery's own task that waits for a chord's header where the result backend can't tell when it is done."""
 
@@ -192,7 +192,7 @@ class _Planner:
         entry: Entry = [task_id, name]
         if after != (number - 1,):
             entry.append(list(after) if len(after) > 1 else after[0])
-        size = len(task_id) + len(name) + 4 * len(after) + _ENTRY_BYTES
+        size = len(json.dumps(entry)) + 2
         if self._left_out or number > MOST_STEPS or self._bytes + size > MOST_BYTES:
             self._left_out += 1
             return len(self._entries)

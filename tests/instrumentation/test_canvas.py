@@ -299,6 +299,14 @@ def test_large_groups_and_long_chains_are_told_within_bounds() -> None:
     assert len(json.dumps(message.header)) < 8_192
 
 
+@pytest.mark.parametrize("name", ["n" * 500, "ä" * 200, "\U0001f4e6" * 60])
+def test_long_names_do_not_make_a_header_large(name: str) -> None:
+    steps = [app.signature(name, immutable=True) for _ in range(60)]
+    (message,) = sent(chain(*steps[:30], group(steps[30:]), sig("a")))
+    assert 4_000 < len(json.dumps(message.header)) < 8_192
+    assert message.planned()[-1].endswith(" more)")
+
+
 def test_without_our_header_the_plan_comes_from_celerys_own_message() -> None:
     (message,) = sent(chain(sig("a"), group(sig("b"), sig("c")), sig("d")))
     bare = message.request
