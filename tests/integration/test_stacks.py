@@ -157,7 +157,7 @@ def awkward(start: Any) -> Iterator[Stuck]:
     """Each process runs one task, and the application has its own use for our first signal."""
     taken = str(signal.SIGRTMIN + 7)
     with Sink() as sink, start(sink, "prefork", 1, TAKES_SIGNAL=taken, MAX_TASKS="1") as worker:
-        yield Stuck(worker, quick=("quick",), sleep=("sleeps", 3), last=("quick",))
+        yield Stuck(worker, quick=("quick",), sleep=("sleeps", 3))
 
 
 def test_a_process_that_takes_the_place_of_another_is_watched_too(awkward: Stuck) -> None:
@@ -166,13 +166,15 @@ def test_a_process_that_takes_the_place_of_another_is_watched_too(awkward: Stuck
 
 
 def test_a_signal_that_the_application_uses_is_left_to_it(awkward: Stuck) -> None:
-    awkward.final("last")
     assert awkward.first("sleep")
-    assert not (awkward.worker.folder / "signalled").exists()
+    signalled = awkward.worker.folder / "signalled"
+    assert not signalled.exists()
+    assert Stuck(awkward.worker, own=("signals_itself",)).final("own")["celery.state"] == "SUCCESS"
+    assert signalled.exists()
 
 
 def test_processes_that_ended_leave_no_files(awkward: Stuck) -> None:
-    awkward.final("last")
+    awkward.final("sleep")
     until(lambda: len(list(awkward.worker.folder.glob("spool/*/*.stacks"))) <= 1, what="files of ended processes gone")
 
 
