@@ -75,7 +75,8 @@ class StackWatch:
         if getattr(pool, "is_green", False):
             source = GreenletStacks(pool)
             self._looked_at = time.monotonic()
-            real_thread.start(self._watch_the_hub)
+            if self._recorder.folder is not None:
+                real_thread.start(self._watch_the_hub)
         elif type(pool).__module__.endswith(".prefork"):
             if self._recorder.folder is None:
                 return
@@ -107,6 +108,7 @@ class StackWatch:
             sleep(self._interval)
             if time.monotonic() - self._looked_at > self._interval + _HUB_IS_SLOW:
                 self._look(OwnStacks(), recorder, sleep, running_tasks())
+        recorder.close()
 
     @guarded
     def _look(
