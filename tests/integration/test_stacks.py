@@ -19,6 +19,7 @@ from support.workers import Worker
 pytestmark = pytest.mark.redis
 
 APP = "support/stuck_app.py"
+CALLER = f"00-{'7' * 32}-{'3' * 16}-01"
 
 
 class Stuck:
@@ -30,8 +31,10 @@ class Stuck:
             self.ids = {name: self._send(app, *call) for name, call in calls.items()}
 
     def _send(self, app: Celery, task: str, *args: Any) -> str:
-        name = f"support.stuck_app.{task}"
-        return str(app.send_task(name, args, queue=self.worker.environ["QUEUE"], ignore_result=True).id)
+        queue, headers = self.worker.environ["QUEUE"], {"traceparent": CALLER}
+        return str(
+            app.send_task(f"support.stuck_app.{task}", args, queue=queue, headers=headers, ignore_result=True).id
+        )
 
     def stacks(self, name: str) -> list[dict[str, Any]]:
         found = self.worker.sink.events("celery.task.stack")
@@ -140,6 +143,7 @@ def test_the_event_says_whose_attempt_it_is(prefork: Stuck) -> None:
     told, final = prefork.first("sleep"), prefork.final("sleep")
     same = ("celery.task_id", "celery.task_name", "celery.attempt", "celery.delivery", "celery.worker", "trace_id")
     assert [told[key] for key in same] == [final[key] for key in same]
+    assert told["trace_id"] == "7" * 32
     assert told["severity"] == "WARN"
     assert re.match(r"Task support\.stuck_app\.sleeps runs for \d s: sleep at /", told["body"])
     assert final["celery.state"] == "SUCCESS"
