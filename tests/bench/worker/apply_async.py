@@ -1,7 +1,7 @@
 """Time of ``apply_async`` on a real Redis: two processes, one plain and one instrumented, publish in turn in batches.
 
 ``python -m worker.apply_async`` is such a process: for each number on its standard input it calls ``apply_async`` that
-often and prints the calls' nanoseconds as a JSON list.
+often and prints a JSON list of ``[nanoseconds, nanoseconds of the calling thread's CPU]``.
 """
 
 import json
@@ -24,7 +24,7 @@ _GOAL_MEDIAN, _GOAL_P99 = 60.0, 1000.0
 def figures(bench: Bench, names: Sequence[str], calls: int) -> Iterator[Figure]:
     """Microseconds added to the median and to the 99th percentile."""
     publishers = {peer: _Publisher(bench, peer) for peer in names}
-    times: dict[str, list[float]] = {peer: [] for peer in names}
+    times: dict[str, list[tuple[float, float]]] = {peer: [] for peer in names}
     for publisher in publishers.values():
         publisher.call(_WARM_UP)
     for _ in range(max(calls // _BATCH, 1)):
@@ -33,13 +33,17 @@ def figures(bench: Bench, names: Sequence[str], calls: int) -> Iterator[Figure]:
             bench.redis.delete(_QUEUE)
     for publisher in publishers.values():
         publisher.end()
-    plain = times.pop(peers.PLAIN)
-    yield Figure("apply_async, plain Celery: median", median(plain), "µs")
-    yield Figure("apply_async, plain Celery: p99", _p99(plain), "µs")
-    for peer, its in times.items():
+    walls, cpus = ({peer: [call[part] for call in its] for peer, its in times.items()} for part in (0, 1))
+    yield Figure("apply_async, plain Celery: median", median(walls[peers.PLAIN]), "µs")
+    yield Figure("apply_async, plain Celery: p99", _p99(walls[peers.PLAIN]), "µs")
+    for peer in names:
+        if peer == peers.PLAIN:
+            continue
         goals = (_GOAL_MEDIAN, _GOAL_P99) if peer == peers.CELERYSCOPE else (None, None)
-        yield Figure(f"apply_async, added by {peer}: median", median(its) - median(plain), "µs", goals[0])
-        yield Figure(f"apply_async, added by {peer}: p99", _p99(its) - _p99(plain), "µs", goals[1])
+        name = f"apply_async, added by {peer}"
+        yield Figure(f"{name}: median", median(walls[peer]) - median(walls[peers.PLAIN]), "µs", goals[0])
+        yield Figure(f"{name}: p99", _p99(walls[peer]) - _p99(walls[peers.PLAIN]), "µs", goals[1])
+        yield Figure(f"{name}: median CPU of the thread", median(cpus[peer]) - median(cpus[peers.PLAIN]), "µs")
 
 
 def _p99(times: Sequence[float]) -> float:
@@ -55,13 +59,13 @@ class _Publisher:
             command, env=environ, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def call(self, times: int) -> list[float]:
-        """Microseconds of each call."""
+    def call(self, times: int) -> list[tuple[float, float]]:
+        """Microseconds of each call, and of its thread's CPU."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{times}\n")
         self._process.stdin.flush()
-        return [taken / 1000 for taken in json.loads(self._process.stdout.readline())]
+        return [(wall / 1000, cpu / 1000) for wall, cpu in json.loads(self._process.stdout.readline())]
 
     def end(self) -> None:
         self._process.communicate()
@@ -73,9 +77,9 @@ def _main() -> None:
     for line in sys.stdin:
         taken = []
         for _ in range(int(line)):
-            begin = time.perf_counter_ns()
+            wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
             succeed.apply_async(queue=_QUEUE)
-            taken.append(time.perf_counter_ns() - begin)
+            taken.append((time.perf_counter_ns() - wall, time.thread_time_ns() - cpu))
         print(json.dumps(taken), flush=True)
 
 
