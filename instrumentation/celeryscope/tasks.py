@@ -13,6 +13,8 @@ from celeryscope.canvas import Getter
 ATTEMPT = "_celeryscope_attempt"
 """Attribute of a ``celery.app.task.Context`` that holds its attempt while it runs."""
 
+_STAMPS_MOST = 64
+
 
 def header_of(request: Getter) -> dict[str, Any]:
     """Our header in a message or request; empty when the publisher isn't instrumented."""
@@ -28,7 +30,7 @@ def clock_of(header: Mapping[str, Any]) -> int:
 def snapshot(request: Getter, shown: Callable[[Any], str | None]) -> dict[str, Any]:
     """What a request says of its attempt, without state, worker and clock; None for what is not known.
 
-    ``shown``: what to show of the ``repr`` of arguments.
+    ``shown``: what to show of the ``repr`` of arguments, and of stamps.
     """
     header = header_of(request)
     delivery_info = request.get("delivery_info") or {}
@@ -51,8 +53,20 @@ def snapshot(request: Getter, shown: Callable[[Any], str | None]) -> dict[str, A
         semconv.ARGS: shown(request.get("argsrepr")),
         semconv.KWARGS: shown(request.get("kwargsrepr")),
     }
+    if stamps := request.get("stamps"):
+        values[semconv.STAMPS] = _stamped(stamps, shown)
     values.update(canvas.attributes(request, header))
     return values
+
+
+def _stamped(stamps: Mapping[str, Any], shown: Callable[[Any], str | None]) -> list[str] | None:
+    """``name=value`` of each value of a message's stamps, sorted: Celery makes sets of them."""
+    pairs = [
+        f"{name}={value}"
+        for name, values in stamps.items()
+        for value in (values if isinstance(values, list | tuple | set) else [values])
+    ]
+    return [text for pair in sorted(pairs)[:_STAMPS_MOST] if (text := shown(pair))] or None
 
 
 def waiting(values: Mapping[str, Any], started_at: int) -> dict[str, float]:

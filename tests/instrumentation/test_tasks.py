@@ -31,6 +31,19 @@ def test_a_snapshot_knows_the_attempt_its_times_and_its_plan() -> None:
     assert tasks.snapshot(headers, shown=lambda _: None)[semconv.KWARGS] is None
 
 
+def test_a_snapshot_has_the_stamps_one_by_one_and_no_secret_in_them() -> None:
+    stamps = {"customer": "c-7", "regions": ["north", "south"], "password": "hunter2"}
+    headers = {"id": "t", "stamps": stamps, "argsrepr": "()", "kwargsrepr": "{}"}
+    values = tasks.snapshot(headers, shown=Redactor().text)
+    assert [pair for pair in values[semconv.STAMPS] if "password" not in pair] == [
+        "customer=c-7",
+        "regions=north",
+        "regions=south",
+    ]
+    assert "hunter2" not in str(values)
+    assert semconv.STAMPS not in tasks.snapshot({"id": "t", "stamps": {}}, shown=str)
+
+
 SENT = 1_000_000_000
 
 

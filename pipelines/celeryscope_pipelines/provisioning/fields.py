@@ -53,6 +53,7 @@ _KEYWORDS: Final = (
     semconv.CHAIN_IDS,
     semconv.CHAIN_NAMES,
     semconv.CHAIN_AFTER,
+    semconv.STAMPS,
     semconv.FAILURE_KIND,
     semconv.ACTION,
     semconv.TENANT,

@@ -1,0 +1,162 @@
+"""The behaviour matrix (``support.scenarios``) on real workers: each delivery ends in exactly one final state.
+
+One worker for each pool and broker runs all of its scenarios at once and is stopped; so what a test looks at is all
+there will ever be.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import pytest
+
+from celeryscope.semconv import FINAL_STATES
+from servers import RabbitMQ, Redis
+from support.scenarios import POOLS, SCENARIOS, TASKS, End, Scenario
+from support.sink import Sink
+from support.waiting import until
+from support.workers import Worker
+
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(240)]
+
+CAN_TERMINATE = {"prefork", "gevent", "eventlet"}
+RUNS = [*((pool, "redis") for pool in POOLS), ("prefork", "rabbitmq")]
+CASES = [
+    pytest.param(
+        (pool, broker),
+        scenario,
+        id=f"{pool}-{broker}-{scenario.name}",
+        marks=[pytest.mark.rabbitmq] if broker == "rabbitmq" else [],
+    )
+    for pool, broker in RUNS
+    for scenario in SCENARIOS
+    if scenario.ends(pool, broker)
+]
+ERROR, UNSET = 2, 0
+
+
+class Run(NamedTuple):
+    """What a worker that has ended has sent, by scenario and the id that its call gave."""
+
+    pool: str
+    broker: str
+    sink: Sink
+    ids: dict[str, str]
+    log: str
+
+    def finals(self, scenario: Scenario) -> list[dict[str, Any]]:
+        """Final events of the scenario, by task name, attempt and time."""
+        key = "celery.root_id" if scenario.whole_workflow else "celery.task_id"
+        found = [
+            event
+            for event in self.sink.events()
+            if event.get(key) == self.ids[scenario.name] and event["celery.state"] in FINAL_STATES
+        ]
+        return sorted(found, key=lambda event: (event.get("celery.task_name", ""), event["celery.retries"]))
+
+    def has_ended(self, scenario: Scenario) -> bool:
+        """Whether all has been told of it that is told before the worker ends."""
+        return len(self.finals(scenario)) >= sum(
+            not end.after_grace for end in scenario.ends(self.pool, self.broker) or ()
+        )
+
+    def spans(self, delivery: str) -> list[dict[str, Any]]:
+        """Spans of a delivery's run."""
+        return [span for span in self.sink.spans if span.get("celery.delivery") == delivery]
+
+
+@pytest.fixture(scope="module")
+def run(request: pytest.FixtureRequest, redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    pool, broker = request.param
+    environ = {}
+    if broker == "rabbitmq":
+        server: RabbitMQ = request.getfixturevalue("rabbitmq")
+        environ["BROKER_URL"] = server.url
+    mine = [scenario for scenario in SCENARIOS if scenario.ends(pool, broker)]
+    calls = ", ".join(f"{scenario.name!r}: ({scenario.call}).id" for scenario in mine)
+    folder = tmp_path_factory.mktemp(f"{pool}-{broker}")
+    with Sink() as sink, Worker(sink, redis.url, folder, pool, app="matrix_app", **environ) as worker:
+        patience = 30 if pool in CAN_TERMINATE else 0.5
+        ids = json.loads(worker.run(f"import json\nPATIENCE = {patience}\nprint(json.dumps({{{calls}}}))"))
+        run = Run(pool, broker, sink, ids, "")
+        # What is missing then is said by the scenario's own test.
+        with suppress(AssertionError):
+            until(lambda: all(run.has_ended(scenario) for scenario in mine), timeout=60)
+        worker.stop()
+        yield run._replace(log=worker.log())
+
+
+@pytest.mark.parametrize(("run", "scenario"), CASES, indirect=["run"], scope="module")
+def test_every_delivery_ends_as_the_matrix_says(run: Run, scenario: Scenario) -> None:
+    expected = scenario.ends(run.pool, run.broker) or ()
+    finals = run.finals(scenario)
+    assert [final["celery.state"] for final in finals] == [end.state for end in expected]
+    assert len({final["celery.delivery"] for final in finals}) == len(finals)
+    for final, end in zip(finals, expected, strict=True):
+        task = end.task or scenario.task
+        assert_the_event_says(final, end, task if "." in task or not task else f"{TASKS}.{task}")
+        assert_it_knows_its_workflow_and_worker(run, scenario, final)
+        assert_times_are_in_order(final, end)
+        assert_one_span_ran(run, final, end)
+
+
+def assert_the_event_says(final: dict[str, Any], end: End, task: str) -> None:
+    wanted = {
+        "celery.task_name": final.get("celery.task_name") if task.startswith(TASKS) else task or None,
+        "celery.failure_kind": end.kind,
+        **end.values,
+    }
+    assert {name: final.get(name) for name in wanted} == wanted
+    assert str(final.get("celery.task_name")).endswith(task.rsplit(".", 1)[-1])
+    if end.type:
+        assert final["exception.type"] == end.type
+    if end.message:
+        assert final["exception.message"].startswith(end.message)
+    text = final.get("exception.stacktrace", "")
+    assert len(text) < 300_000
+    at = 0
+    for part in end.text:
+        assert part in text[at:], f"{part!r} is not behind character {at} of {text[:2000]}"
+        at = text.index(part, at) + len(part)
+    if end.text:
+        assert not text[at:].strip(" -+\n"), "nothing stands behind the error"
+
+
+def assert_it_knows_its_workflow_and_worker(run: Run, scenario: Scenario, final: dict[str, Any]) -> None:
+    root = final["celery.root_id"]
+    assert root == run.ids[scenario.name]
+    # To Celery a retry and a replacement are children of their own task; of a chunk the root is the group.
+    assert final.get("celery.parent_id") in {None, root}
+    assert final["celery.attempt"] == f"{final['celery.task_id']}:{final['celery.retries']}"
+    assert final["celery.worker"].startswith("celery@")
+    assert final["messaging.system"] == run.broker
+    assert final["trace_id"] == root.replace("-", "")
+
+
+def assert_times_are_in_order(final: dict[str, Any], end: End) -> None:
+    steps = ["received", "ended"]
+    if end.sent:
+        steps.insert(0, "sent")
+    if end.started:
+        steps.insert(-1, "started")
+        assert final["celery.queue_time"] >= 0
+        assert final["celery.runtime"] >= 0
+    times = [final[f"celery.{step}_at"] for step in steps]
+    assert times == sorted(times)
+    assert ("celery.started_at" in final) == end.started
+    assert ("celery.sent_at" in final) == end.sent
+
+
+def assert_one_span_ran(run: Run, final: dict[str, Any], end: End) -> None:
+    spans = run.spans(final["celery.delivery"])
+    assert [span["name"] for span in spans] == ([f"run/{final['celery.task_name']}"] if end.started else [])
+    for span in spans:
+        good = end.state in {"SUCCESS", "RETRY", "IGNORED"}
+        assert span["status"]["code"] == (UNSET if good else ERROR)
+        assert span["trace_id"] == final["trace_id"]
+
+
+@pytest.mark.parametrize("run", RUNS, indirect=True, ids="-".join)
+def test_nothing_of_ours_went_wrong_in_the_worker(run: Run) -> None:
+    assert "celeryscope: " not in run.log
