@@ -123,7 +123,7 @@ def test_a_broker_that_was_never_there_is_told_before_the_worker_is_ready(tmp_pa
 
 
 @pytest.mark.rabbitmq
-def test_a_wire_to_rabbitmq_that_is_cut_is_lost_to_the_network_until_it_is_mended(
+def test_a_cut_wire_to_rabbitmq_and_an_alarm_of_it_are_losses_of_their_own_causes(
     rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path
 ) -> None:
     with Proxy(rabbitmq.port) as proxy, Sink() as sink:
@@ -131,6 +131,12 @@ def test_a_wire_to_rabbitmq_that_is_cut_is_lost_to_the_network_until_it_is_mende
         with Worker(sink, redis.url, tmp_path, BROKER_URL=url) as worker:
             lost, regained = outage(worker, proxy.cut, proxy.mend)
             assert worker.run("print(succeed.delay(5).get(timeout=20))") == "5"
+            alarm, all_clear = outage(
+                worker,
+                lambda: rabbitmq.control("set_vm_memory_high_watermark", "absolute", "1MB"),
+                lambda: rabbitmq.control("set_vm_memory_high_watermark", "0.4"),
+            )
+    assert (alarm["celery.cause"], all_clear["celery.cause"]) == ("resource_limit", "resource_limit")
     assert (lost["celery.cause"], lost["messaging.system"]) == ("network", "amqp")
     assert lost["celery.broker"] == f"amqp://guest:[redacted]@127.0.0.1:{proxy.port}//"
     assert regained["celery.broker.outage"] > 0

@@ -19,6 +19,7 @@ from support.workers import Worker
 pytestmark = pytest.mark.redis
 
 APP = "support/stuck_app.py"
+CALLER = f"00-{'7' * 32}-{'3' * 16}-01"
 
 
 class Stuck:
@@ -30,8 +31,10 @@ class Stuck:
             self.ids = {name: self._send(app, *call) for name, call in calls.items()}
 
     def _send(self, app: Celery, task: str, *args: Any) -> str:
-        name = f"support.stuck_app.{task}"
-        return str(app.send_task(name, args, queue=self.worker.environ["QUEUE"], ignore_result=True).id)
+        queue, headers = self.worker.environ["QUEUE"], {"traceparent": CALLER}
+        return str(
+            app.send_task(f"support.stuck_app.{task}", args, queue=queue, headers=headers, ignore_result=True).id
+        )
 
     def stacks(self, name: str) -> list[dict[str, Any]]:
         found = self.worker.sink.events("celery.task.stack")
@@ -140,6 +143,7 @@ def test_the_event_says_whose_attempt_it_is(prefork: Stuck) -> None:
     told, final = prefork.first("sleep"), prefork.final("sleep")
     same = ("celery.task_id", "celery.task_name", "celery.attempt", "celery.delivery", "celery.worker", "trace_id")
     assert [told[key] for key in same] == [final[key] for key in same]
+    assert told["trace_id"] == "7" * 32
     assert told["severity"] == "WARN"
     assert re.match(r"Task support\.stuck_app\.sleeps runs for \d s: sleep at /", told["body"])
     assert final["celery.state"] == "SUCCESS"
@@ -157,7 +161,7 @@ def awkward(start: Any) -> Iterator[Stuck]:
     """Each process runs one task, and the application has its own use for our first signal."""
     taken = str(signal.SIGRTMIN + 7)
     with Sink() as sink, start(sink, "prefork", 1, TAKES_SIGNAL=taken, MAX_TASKS="1") as worker:
-        yield Stuck(worker, quick=("quick",), sleep=("sleeps", 3), last=("quick",))
+        yield Stuck(worker, quick=("quick",), sleep=("sleeps", 3))
 
 
 def test_a_process_that_takes_the_place_of_another_is_watched_too(awkward: Stuck) -> None:
@@ -166,13 +170,15 @@ def test_a_process_that_takes_the_place_of_another_is_watched_too(awkward: Stuck
 
 
 def test_a_signal_that_the_application_uses_is_left_to_it(awkward: Stuck) -> None:
-    awkward.final("last")
     assert awkward.first("sleep")
-    assert not (awkward.worker.folder / "signalled").exists()
+    signalled = awkward.worker.folder / "signalled"
+    assert not signalled.exists()
+    assert Stuck(awkward.worker, own=("signals_itself",)).final("own")["celery.state"] == "SUCCESS"
+    assert signalled.exists()
 
 
 def test_processes_that_ended_leave_no_files(awkward: Stuck) -> None:
-    awkward.final("last")
+    awkward.final("sleep")
     until(lambda: len(list(awkward.worker.folder.glob("spool/*/*.stacks"))) <= 1, what="files of ended processes gone")
 
 

@@ -46,6 +46,11 @@ def quick() -> int:
 
 
 @app.task
+def signals_itself() -> None:
+    os.kill(os.getpid(), int(os.environ["TAKES_SIGNAL"]))
+
+
+@app.task
 def waits_for_a_lock() -> None:
     held = threading.Event()
 

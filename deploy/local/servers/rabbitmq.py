@@ -1,6 +1,7 @@
 """RabbitMQ: the other broker of the tests."""
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,7 +60,14 @@ class RabbitMQ(Server):
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
         }
-        return ["/bin/sh", "-c", _SCRIPT, str(self._program)], {"env": os.environ | settings, "cwd": self.folder}
+        self._environ = os.environ | settings
+        return ["/bin/sh", "-c", _SCRIPT, str(self._program)], {"env": self._environ, "cwd": self.folder}
+
+    def control(self, *arguments: str) -> None:
+        """``rabbitmqctl``, for the server that this object started; takes seconds."""
+        program = str(self._program.with_name("rabbitmqctl"))
+        node = self._environ["RABBITMQ_NODENAME"]
+        subprocess.run([program, "-n", node, *arguments], env=self._environ, check=True, capture_output=True)
 
     def ready(self) -> bool:
         """Whether a client can log in."""

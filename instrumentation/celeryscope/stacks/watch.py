@@ -20,7 +20,7 @@ from celeryscope.stacks.frames import Frame, as_text
 from celeryscope.stacks.inside import GreenletStacks, OwnStacks, running_tasks
 from celeryscope.stacks.verdict import Verdict, verdict
 from celeryscope.text import cut_middle
-from celeryscope.tracing import trace_id_of
+from celeryscope.tracing import trace_id_in, trace_id_of
 
 OPTION = "celeryscope_stack_after"
 """Attribute of a task that overrides ``stack_after`` for it, as in ``@app.task(celeryscope_stack_after=300)``."""
@@ -75,7 +75,8 @@ class StackWatch:
         if getattr(pool, "is_green", False):
             source = GreenletStacks(pool)
             self._looked_at = time.monotonic()
-            real_thread.start(self._watch_the_hub)
+            if self._recorder.folder is not None:
+                real_thread.start(self._watch_the_hub)
         elif type(pool).__module__.endswith(".prefork"):
             if self._recorder.folder is None:
                 return
@@ -107,6 +108,7 @@ class StackWatch:
             sleep(self._interval)
             if time.monotonic() - self._looked_at > self._interval + _HUB_IS_SLOW:
                 self._look(OwnStacks(), recorder, sleep, running_tasks())
+        recorder.close()
 
     @guarded
     def _look(
@@ -169,7 +171,7 @@ class StackWatch:
             values,
             severity="WARN",
             body=f"{body} at {values[semconv.STACK_WHERE]}" if found.where else body,
-            context=(trace_id_of(values[semconv.ROOT_ID]), 0),
+            context=(trace_id_in(request.request_dict.get("traceparent")) or trace_id_of(values[semconv.ROOT_ID]), 0),
         )
 
     def _values(self, request: Request, recorder: Recorder, found: Verdict) -> dict[str, Any]:

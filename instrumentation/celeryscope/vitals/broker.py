@@ -2,7 +2,8 @@
 
 Celery has no signal for it. A consumer bootstep starts each time the worker can take tasks (again); what goes wrong
 before that, or after, leaves ``Blueprint.start`` as an exception, but for the attempts to connect, which kombu repeats
-in ``ensure_connection`` and tells to a callback.
+in ``ensure_connection`` and tells to a callback. RabbitMQ with a memory or disk alarm takes no messages any more and
+says so to connections that publish, as the worker's own events do, through a callback of amqp's.
 """
 
 import time
@@ -28,6 +29,7 @@ class BrokerWatch:
         self._cause: str | None = None
         self._lost_at = 0
         self._lost_since = 0.0
+        self._blocked = False
 
     @property
     def connected(self) -> bool:
@@ -73,9 +75,11 @@ class BrokerWatch:
         def watched_ensure_connected(connection: Any) -> Any:
             self._watch_attempts(connection)
             try:
-                return ensure_connected(connection)
+                connected = ensure_connected(connection)
             finally:
                 del connection.ensure_connection
+            self._watch_alarms(connected)
+            return connected
 
         consumer.blueprint.start = watched_start
         consumer.ensure_connected = watched_ensure_connected
@@ -92,6 +96,26 @@ class BrokerWatch:
             return ensure(told, *args, **kwargs)
 
         connection.ensure_connection = watched
+
+    @guarded
+    def _watch_alarms(self, connection: Any) -> None:
+        self._blocked = False
+        client = connection.connection
+        if hasattr(client, "on_blocked"):
+            client.on_blocked, client.on_unblocked = self._on_blocked, self._on_unblocked
+
+    @guarded
+    def _on_blocked(self, _: str) -> None:
+        from amqp.exceptions import Blocked
+
+        self._blocked = True
+        self.lost(Blocked("The broker takes no messages: it has a memory or disk alarm"))
+
+    @guarded
+    def _on_unblocked(self) -> None:
+        self._blocked = False
+        if self._cause == semconv.CAUSE_RESOURCE_LIMIT:
+            self.regained()
 
     @guarded
     def lost(self, error: BaseException) -> None:
@@ -118,8 +142,8 @@ class BrokerWatch:
 
     @guarded
     def regained(self) -> None:
-        """The worker takes tasks; nothing is told when nothing was lost."""
-        if self.connected:
+        """The worker takes tasks; nothing is told when nothing was lost, or when the broker still takes no messages."""
+        if self.connected or self._blocked:
             return
         cause, self._cause = self._cause, None
         outage = time.monotonic() - self._lost_since

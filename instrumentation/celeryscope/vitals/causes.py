@@ -23,7 +23,7 @@ _NAMES_OF_AUTHENTICATION: Final = frozenset(
     {"AuthenticationError", "AuthorizationError", "NoPermissionError", "AccessRefused", "AuthenticationFailure"}
 )
 _NAMES_OF_RESOURCE_LIMIT: Final = frozenset(
-    {"ResourceError", "OutOfMemoryError", "MaxConnectionsError", "MaxClientsError"}
+    {"ResourceError", "Blocked", "OutOfMemoryError", "MaxConnectionsError", "MaxClientsError"}
 )
 _NAMES_OF_PROTOCOL: Final = frozenset(
     {"ResponseError", "InvalidResponse", "IrrecoverableConnectionError", "ConsumerCancelled"}

@@ -4,29 +4,29 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from servers import Redis
-from worker import cost, peers
+from worker import apply_async, away, cost, memory, peers, traffic
 from worker.figures import Figure, show, write
 from worker.measure import FAIL, SUCCEED, Bench, MeasurementFailed
 from worker.sink import Sink
 
 _OUTPUT = Path(__file__).parents[3] / "build" / "bench" / "worker.json"
-PARTS = ("succeed", "fail", "lines")
+PARTS = ("succeed", "fail", "lines", "traffic", "calls", "memory", "away")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """0 when all was measured, whether the goals hold or not; 1 when something could not be."""
-    options = _options()
+    options = _options(arguments)
     folder = Path(tempfile.mkdtemp(prefix="celeryscope-bench-worker-"))
     print(f"What the workers print is in {folder}; load average {os.getloadavg()[0]:.1f}.", file=sys.stderr)
     measured: list[Figure] = []
     failed = False
-    with Redis(folder / "redis") as redis, Sink() as sink:
+    with Redis(folder / "redis") as redis, Sink() as sink, Bench(redis.url, sink, folder) as bench:
         try:
-            for figure in _measure(Bench(redis.url, sink, folder), options):
+            for figure in _measure(bench, options):
                 print(f"{figure.name}: {figure.value:,.1f} {figure.unit}", file=sys.stderr, flush=True)
                 measured.append(figure)
         except MeasurementFailed as error:
@@ -39,6 +39,18 @@ def main() -> int:
 
 def _measure(bench: Bench, options: argparse.Namespace) -> Iterator[Figure]:
     names = [name for name in peers.ALL if name == peers.PLAIN or name in options.peers]
+    yield from _costs(bench, names, options)
+    if "traffic" in options.only:
+        yield from traffic.figures(bench, options.tasks)
+    if "calls" in options.only:
+        yield from apply_async.figures(bench, names, options.calls)
+    if "memory" in options.only:
+        yield from memory.figures(bench, options.memory_tasks)
+    if "away" in options.only:
+        yield from away.figures(bench, 2 * options.tasks, options.pairs)
+
+
+def _costs(bench: Bench, names: list[str], options: argparse.Namespace) -> Iterator[Figure]:
     for pool in options.pools:
         for task, tasks in ((SUCCEED, options.tasks), (FAIL, max(options.tasks // 3, 1))):
             if task in options.only:
@@ -50,22 +62,24 @@ def _measure(bench: Bench, options: argparse.Namespace) -> Iterator[Figure]:
         yield from cost.figures(costs, "prefork", SUCCEED, ", with log lines (-l INFO)")
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--pairs", type=int, default=5, help="runs of each kind [5]")
     parser.add_argument("--tasks", type=int, default=3000, help="no-op tasks a run; of failing ones a third [3000]")
+    parser.add_argument("--calls", type=int, default=5000, help="calls of apply_async of each kind [5000]")
+    parser.add_argument("--memory-tasks", type=int, default=100_000, help="tasks of the memory's curve [100000]")
     parser.add_argument("--peers", type=_list(peers.ALL), default=list(peers.ALL), help=", ".join(peers.ALL))
     parser.add_argument("--pools", type=_list(("prefork", "solo")), default=["prefork", "solo"], help="prefork, solo")
     parser.add_argument("--only", type=_list(PARTS), default=list(PARTS), help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="three pairs of 1,000 tasks: for development")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: for development")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help="the figures' file")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.quick:
-        options.pairs, options.tasks = 3, 1000
+        options.pairs, options.tasks, options.calls, options.memory_tasks = 3, 1000, 1000, 10_000
     return options
 
 
-def _list(known: tuple[str, ...]):
+def _list(known: tuple[str, ...]) -> Callable[[str], list[str]]:
     def parse(text: str) -> list[str]:
         wanted = text.split(",")
         if unknown := set(wanted) - set(known):

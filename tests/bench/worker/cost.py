@@ -23,7 +23,7 @@ def costs(bench: Bench, names: Sequence[str], pool: str, task: str, tasks: int, 
     workers = [Worker(peer, pool, level) for peer in names]
     for peer in names:
         bench.backlog(peer, task, tasks)
-    idle = in_turn([partial(bench.drain, worker, task, 0) for worker in workers], _IDLE_RUNS)
+    idle = in_turn([partial(bench.drain, worker, task, 0) for worker in workers], min(_IDLE_RUNS, pairs))
     runs = in_turn([partial(bench.drain, worker, task, tasks) for worker in workers], pairs)
     return {
         peer: [(run.cpu - min(end.cpu for end in ends)) / tasks * 1e6 for run in its_runs]

@@ -20,10 +20,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import psutil
 from redis import Redis
@@ -33,8 +33,9 @@ from worker.sink import Sink
 
 QUEUE = "work"
 SUCCEED, FAIL = "succeed", "fail"
-_WARM_UP = 200
-_TESTS = Path(__file__).parents[1]
+WARM_UP = 200
+_PACKAGE = Path(__file__).parents[1]
+Result = TypeVar("Result")
 
 
 class MeasurementFailed(Exception):
@@ -70,14 +71,19 @@ class Bench:
         self.sink = sink
         self.folder = folder
         self._url = redis_url
-        self._stocks: set[str] = set()
         self._runs = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.redis.close()
 
     def environ(self, worker: Worker, folder: Path, pool: str | None) -> dict[str, str]:
         """Of a process with the worker's instrumentation; ``pool`` None: a publisher."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CELERYSCOPE_", "OTEL_"))}
         return clean | {
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(_TESTS), os.environ.get("PYTHONPATH")])),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(_PACKAGE), os.environ.get("PYTHONPATH")])),
             "BENCH_REDIS": self._url,
             "BENCH_QUEUE": QUEUE,
             "BENCH_PEER": worker.peer,
@@ -91,26 +97,36 @@ class Bench:
     def backlog(self, peer: str, task: str, tasks: int) -> str:
         """The key of a list of at least ``tasks`` messages (and those to warm up), published at the first call."""
         key = f"stock.{peer}.{task}"
-        missing = tasks + _WARM_UP - int(self.redis.llen(key))
+        missing = tasks + WARM_UP - int(self.redis.llen(key))
         if missing > 0:
-            folder = self._folder("publisher")
-            command = [sys.executable, "-m", "worker.publish", task, str(missing), key]
-            subprocess.run(command, env=self.environ(Worker(peer), folder, None), cwd=folder, check=True)
+            self.publish(Worker(peer), task, missing, key)
         return key
 
-    def drain(self, worker: Worker, task: str, tasks: int) -> Drained:
+    def publish(self, worker: Worker, task: str, tasks: int, key: str) -> None:
+        """Publish messages into the queue ``key`` from a process with the worker's instrumentation."""
+        folder = self.new_folder("publisher")
+        command = [sys.executable, "-m", "worker.publish", task, str(tasks), key]
+        log = folder / "publisher.log"
+        with log.open("ab") as output:
+            environ = self.environ(worker, folder, pool=None)
+            done = subprocess.run(command, env=environ, cwd=folder, stdout=output, stderr=output, check=False)
+        if done.returncode:
+            raise MeasurementFailed(f"The publisher failed; see {log}.")
+
+    def drain(self, worker: Worker, task: str, tasks: int, away: Path | None = None) -> Drained:
         """Run a worker over ``tasks`` messages (0: it warms up and ends).
 
-        Raises MeasurementFailed when it didn't do or deliver all of them.
+        ``away``: the worker's folder, when its collector is away. Raises MeasurementFailed when it didn't do all the
+        tasks, or didn't deliver them although the collector is there.
         """
         key = self.backlog(worker.peer, task, tasks)
-        messages = self.redis.lrange(key, 0, tasks + _WARM_UP - 1)
+        messages = self.redis.lrange(key, 0, tasks + WARM_UP - 1)
         self.redis.delete(QUEUE, "backlog")
-        self.redis.rpush(QUEUE, *messages[:_WARM_UP])
+        self.redis.rpush(QUEUE, *messages[:WARM_UP])
         if tasks:
-            self.redis.rpush("backlog", *messages[_WARM_UP:])
+            self.redis.rpush("backlog", *messages[WARM_UP:])
         self.sink.report()
-        with Running(self, worker) as running:
+        with Running(self, worker, away) as running:
             self.wait_until_drained(running)
             begin = running.cpu()
             since = time.monotonic()
@@ -118,10 +134,11 @@ class Bench:
                 self.redis.rename("backlog", QUEUE)
             seconds = self.wait_until_drained(running) - since
         drained = Drained(tasks, running.ended_cpu - begin, seconds, self.sink.report())
-        check_delivery(worker, task, tasks + _WARM_UP, drained.report, running.log)
+        if away is None:
+            check_delivery(worker, task, tasks + WARM_UP, drained.report, running.log)
         return drained
 
-    def wait_until_drained(self, running: "Running") -> float:
+    def wait_until_drained(self, running: "Running", look_every: float = 0.02) -> float:
         """Returns the monotonic time at which every message was acknowledged."""
         empty_since: float | None = None
         while empty_since is None or time.monotonic() - empty_since < 0.5:
@@ -131,14 +148,11 @@ class Bench:
                 empty_since = None
             elif empty_since is None:
                 empty_since = time.monotonic()
-            time.sleep(0.02)
+            time.sleep(look_every)
         return empty_since
 
     def new_folder(self, name: str) -> Path:
         """A folder that no other run has."""
-        return self._folder(name)
-
-    def _folder(self, name: str) -> Path:
         self._runs += 1
         folder = self.folder / f"{self._runs:04d}-{name}"
         folder.mkdir(parents=True)
@@ -149,7 +163,7 @@ class Running:
     """A worker under ``tree``, from its start to its end with SIGTERM."""
 
     def __init__(self, bench: Bench, worker: Worker, folder: Path | None = None) -> None:
-        """``folder``: that of an earlier run, whose spool this one goes on with."""
+        """``folder``: where its log and its spool are, if not a new one."""
         self.folder = folder or bench.new_folder(worker.peer)
         self.log = self.folder / "worker.log"
         self._out = self.folder / "cpu.json"
@@ -161,7 +175,7 @@ class Running:
             self._tree = subprocess.Popen(command, env=environ, cwd=self.folder, stdout=log, stderr=log)
         self.ended_cpu = 0.0
 
-    def __enter__(self) -> "Running":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -203,27 +217,26 @@ class Running:
 
 def check_delivery(worker: Worker, task: str, tasks: int, report: dict[str, Any], log: Path | None = None) -> None:
     """Raises MeasurementFailed unless the sink got all that each task should bring: who sends nothing costs nothing."""
-    for kind, each in _expected(worker.peer, task).items():
+    for kind in expected(worker.peer, task):
         found = report["counts"].get(kind, 0)
-        if found < each * tasks:
+        if found < tasks:
             raise MeasurementFailed(f"{worker.peer} delivered {found} {kind} of {tasks} tasks ({report}); see {log}.")
 
 
-def _expected(peer: str, task: str) -> dict[str, int]:
-    """Least number of records a task, by the sink's kinds."""
+def expected(peer: str, task: str) -> tuple[str, ...]:
+    """The kinds of records, as the sink counts them, of which each task brings at least one."""
     if peer == peers.PLAIN:
-        return {}
+        return ()
     if peer == peers.CELERYSCOPE:
-        return {"task spans": 1, "distinct logs": 1}  # how it ended; a start is sent only if that is not known yet
-    kinds = {"task spans": 1}
-    if task == FAIL:
-        kinds |= {peers.OPENTELEMETRY_LOGS: {"logs": 1}, peers.OPENTELEMETRY: {}}.get(peer, {"errors": 1})
-    return kinds
+        # A start is sent only while its end isn't known yet.
+        return ("task spans", {SUCCEED: "celery.task.succeeded", FAIL: "celery.task.failed"}[task])
+    of_failures = {peers.OPENTELEMETRY: (), peers.OPENTELEMETRY_LOGS: ("logs",)}.get(peer, ("errors",))
+    return ("task spans", *(of_failures if task == FAIL else ()))
 
 
-def in_turn(kinds: list[Callable[[], Any]], pairs: int) -> list[list[Any]]:
+def in_turn(kinds: Sequence[Callable[[], Result]], pairs: int) -> list[list[Result]]:
     """Call each ``pairs`` times, one after the other, every round beginning with the next: results by kind."""
-    results: list[list[Any]] = [[] for _ in kinds]
+    results: list[list[Result]] = [[] for _ in kinds]
     for number in range(pairs):
         for place in range(len(kinds)):
             index = (place + number) % len(kinds)

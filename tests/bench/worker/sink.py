@@ -7,11 +7,13 @@ decompressed and counted when ``GET /-/report`` asks, which empties it. The firs
 import asyncio
 import gzip
 import json
+import os
 import subprocess
 import sys
 import urllib.request
 import zlib
 from collections import Counter
+from pathlib import Path
 from typing import Any, Self
 
 _REPORT = "/-/report"
@@ -31,7 +33,8 @@ class Sink:
     def __init__(self, port: int = 0) -> None:
         """``port``: 0 takes any free one."""
         command = [sys.executable, "-m", "worker.sink", str(port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        self._process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
         self.url = f"http://127.0.0.1:{self.port}"
@@ -125,38 +128,42 @@ def _report(kept: list[tuple[str, bool, bytes]]) -> dict[str, Any]:
     requests: Counter[str] = Counter()
     size: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    uids: set[str] = set()
+    seen: set[str] = set()
     for path, packed, body in kept:
         requests[path.split(" ")[0]] += 1
         size[path.split(" ")[0]] += len(body)
         plain = _unpacked(body) if packed else body
         if path.startswith("/v1/"):
-            _count_otlp(path, plain, counts, uids)
+            _count_otlp(path, plain, counts, seen)
         elif plain:
             _count_lines(plain, counts)
-    return {"requests": requests, "bytes": size, "counts": counts | {"distinct logs": len(uids)}}
+    return {"requests": requests, "bytes": size, "counts": counts}
 
 
 def _unpacked(body: bytes) -> bytes:
     return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else zlib.decompress(body)
 
 
-def _count_otlp(path: str, body: bytes, counts: Counter[str], uids: set[str]) -> None:
-    """Spans that a task's run made as "task spans"; log records, and their distinct ids where they have one."""
+def _count_otlp(path: str, body: bytes, counts: Counter[str], seen: set[str]) -> None:
+    """Spans that a task's run made as "task spans"; "logs"; and events by their names, each uid once."""
     if "json" in path:
-        _count_json(json.loads(body), counts, uids)
+        _count_json(json.loads(body), counts, seen)
     else:
         _count_protobuf(path, body, counts)
 
 
-def _count_json(request: dict[str, Any], counts: Counter[str], uids: set[str]) -> None:
+def _count_json(request: dict[str, Any], counts: Counter[str], seen: set[str]) -> None:
     for by_resource in request.get("resourceSpans", ()):
         for by_scope in by_resource["scopeSpans"]:
-            counts["task spans"] += sum(span["kind"] == _CONSUMER for span in by_scope["spans"])
+            ids = {span["spanId"] for span in by_scope["spans"] if span["kind"] == _CONSUMER}
+            counts["task spans"] += len(ids - seen)
+            seen |= ids
     for by_resource in request.get("resourceLogs", ()):
         for by_scope in by_resource["scopeLogs"]:
-            counts["logs"] += len(by_scope["logRecords"])
-            uids.update(_uid(record) for record in by_scope["logRecords"])
+            for record in by_scope["logRecords"]:
+                if (uid := _uid(record)) not in seen:
+                    seen.add(uid)
+                    counts[record.get("eventName") or "logs"] += 1
 
 
 def _count_protobuf(path: str, body: bytes, counts: Counter[str]) -> None:

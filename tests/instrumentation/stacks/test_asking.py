@@ -67,13 +67,14 @@ def test_a_process_that_registered_answers_as_often_as_it_is_asked(start: Start,
     assert process.poll() is None
 
 
-def test_a_process_that_never_registered_is_not_signalled_whatever_a_files_name_says(
+def test_a_process_that_does_not_catch_the_signal_is_not_signalled_whatever_else_is_there(
     start: Start, tmp_path: Path
 ) -> None:
-    process = start(WAITS)
-    assert ask(pretend(tmp_path, process.pid, procfs.started(process.pid))) is None
-    time.sleep(0.1)
-    assert process.poll() is None
+    code = REGISTERS.format(signum=int(SIGNUM)) + f"faulthandler.unregister({SIGNUM:d})\n" + WAITS
+    process = start(code)
+    assert ask(only(tmp_path)) is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.2)
 
 
 def test_another_process_with_the_same_pid_is_not_signalled(start: Start, tmp_path: Path) -> None:
