@@ -100,6 +100,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         self._connect(signals.worker_init, self._on_worker_init)
         self._connect(signals.worker_ready, self._on_worker_ready)
         self._connect(signals.worker_shutdown, self._on_worker_shutdown)
+        self._connect(signals.worker_process_shutdown, self._on_process_shutdown)
         self._connect(signals.beat_init, self._on_beat_init)
         if self._logs:
             self._connect(signals.worker_ready, self._logs.attach_again)
@@ -128,6 +129,9 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
     def _on_worker_shutdown(self, **_: Any) -> None:
         self._supervising.stop()
         self._vitals.worker_stops()
+
+    def _on_process_shutdown(self, **_: Any) -> None:
+        self._recorder.end_child()
 
     def _on_beat_init(self, sender: Any, **_: Any) -> None:
         self._vitals.beat_starts(sender)

@@ -17,7 +17,7 @@ from celeryscope.groups import group_being_published
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
 from celeryscope.spool import format as frame
-from celeryscope.spool.writer import Item
+from celeryscope.spool.format import Item
 from celeryscope.tracing import TaskSpans, context_of, link_text
 
 _SYSTEMS = {

@@ -19,21 +19,22 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from celeryscope import exceptions, otlp, resource, semconv
 from celeryscope.clock import HybridClock
-from celeryscope.errors import ConfigError
 from celeryscope.redaction import Redactor
 from celeryscope.settings import Settings
 from celeryscope.shipping.shipper import Shipper
 from celeryscope.spool import format as frame
 from celeryscope.spool import state
 from celeryscope.spool.folder import Family
+from celeryscope.spool.format import Item
+from celeryscope.spool.keeper import Keeper
+from celeryscope.spool.ledger import DROPPED_NO_SPOOL
 from celeryscope.spool.state import End, Start
-from celeryscope.spool.writer import Item, SpoolWriter
+from celeryscope.spool.writer import SpoolWriter
 from celeryscope.text import cut_middle
 
 logger = logging.getLogger("celeryscope")
 
 _SETTLED_MOST = 10_000
-_RETRY_SPOOL_AFTER = 30.0
 
 
 class Role(Enum):
@@ -61,9 +62,8 @@ class Recorder:
         self._making = False
         self._family: Family | None = None
         self._writer: SpoolWriter | None = None
-        self._shipper: Shipper | None = None
+        self._shipper: Shipper | Keeper | None = None
         self._settled: OrderedDict[int, None] = OrderedDict()
-        self._give_up_until = 0.0
         self._unspooled = 0
         self._scopes: dict[tuple[str, str | None], bytes] = {}
         self._new_instance()
@@ -187,7 +187,7 @@ class Recorder:
     @property
     def folder(self) -> Path | None:
         """The family's folder in the spool; None while there is none."""
-        return self._family.path if self._family else None
+        return self._family.path if self._family and self._family.path.is_dir() else None
 
     def beside(self) -> "Recorder":
         """Another recorder into the same family, for a thread that can't share this one's locks."""
@@ -202,10 +202,10 @@ class Recorder:
         self._ready()
 
     def start_shipping(self) -> None:
-        """Start the shipper of this process's family (once)."""
+        """Start the shipper of this process's family (once), or what keeps the spool for an agent."""
         with self._lock:
-            if self._shipper is None and self._family is not None and self.role is not Role.POOL_CHILD:
-                shipper = Shipper(self.settings, self._family)
+            if self._shipper is None and self._family and self._writer and self.role is not Role.POOL_CHILD:
+                shipper = (Shipper if self.settings.ship else Keeper)(self.settings, self._family, self._writer)
                 shipper.start()
                 self._shipper = shipper
 
@@ -215,8 +215,10 @@ class Recorder:
         if shipper is None:
             return {}
         total = shipper.counts()
+        if self._writer:
+            total.dropped.update(self._writer.missed)
         if self._unspooled:
-            total.dropped["no_spool"] = self._unspooled
+            total.dropped[DROPPED_NO_SPOOL] += self._unspooled
         return {
             semconv.SPOOL_SHIPPED: total.shipped,
             semconv.SPOOL_SUPERSEDED: total.superseded,
@@ -236,6 +238,14 @@ class Recorder:
             shipper.stop(self.settings.flush_timeout)
         elif family and self.role is not Role.POOL_CHILD:
             family.release()
+        if writer:
+            _tell_left(writer)
+
+    def end_child(self) -> None:
+        """A pool's process ends in good order: a last try to write what waits in memory."""
+        if self._writer and self.role is Role.POOL_CHILD:
+            self._writer.flush()
+            _tell_left(self._writer)
 
     # --- inside -------------------------------------------------------------------------------------------------------
     def _scope(self, name: str, version: str | None) -> bytes:
@@ -245,11 +255,9 @@ class Recorder:
         return packed
 
     def _ready(self) -> SpoolWriter | None:
-        """This process's writer, made at the first record; None while the spool can't be written to."""
-        if self._writer is not None:
-            return self._writer
+        """This process's writer, made at the first record; None for what is recorded while it is made."""
         with self._lock:
-            if self._writer is None and not self._making and time.monotonic() >= self._give_up_until:
+            if self._writer is None and not self._making:
                 self._making = True
                 try:
                     self._writer = self._make_writer()
@@ -261,19 +269,21 @@ class Recorder:
             self.start_shipping()
         return self._writer
 
-    def _make_writer(self) -> SpoolWriter | None:
+    def _make_writer(self) -> SpoolWriter:
         described = otlp.resource(resource.of_process(self.settings, self.app_name, self._instance))
         process = f"{os.getpid()}-{self._instance[:8]}"
-        try:
-            if self._family is None:
-                self._family = Family.create(self.settings.spool_dir)
-                self.role = Role.SINGLE if self.role is Role.POOL_CHILD else self.role
-                atexit.register(self.close)
-            return SpoolWriter(self._family.path, process, described, self.settings.segment_max_bytes)
-        except (OSError, ConfigError) as error:
-            self._give_up_until = time.monotonic() + _RETRY_SPOOL_AFTER
-            logger.warning("celeryscope: the spool can't be written to, records are dropped until it can: %s", error)
-            return None
+        if self._family is None:
+            self._family = Family.named(self.settings.spool_dir, self.settings.ship)
+            atexit.register(self.close)
+        return SpoolWriter(
+            self._family.path,
+            process,
+            described,
+            self.settings.segment_max_bytes,
+            self.settings.memory_queue_max_bytes,
+            # The folder is its main process's; the pool's processes wait for it.
+            prepare=(lambda: None) if self.role is Role.POOL_CHILD else self._family.mend,
+        )
 
     def _new_instance(self) -> None:
         self._instance = secrets.token_hex(8)
@@ -298,6 +308,11 @@ class Recorder:
             self._family = None
         else:
             self.role = Role.POOL_CHILD
+
+
+def _tell_left(writer: SpoolWriter) -> None:
+    if left := writer.waiting + writer.missed.total():
+        logger.warning("celeryscope: %d records are lost with the process: the spool can't be written to", left)
 
 
 def _forked(recorder: Recorder | None) -> None:

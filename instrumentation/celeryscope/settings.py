@@ -51,6 +51,10 @@ class Settings:
     spool_dir: Path = _help("Folder of the spool, private to the user.", default_factory=default_spool_dir)
     spool_max_bytes: int = _help("Quota of the spool for each process family.", default=512 * 1024 * 1024)
     segment_max_bytes: int = _help("Size at which a spool segment is closed and the next begun.", default=1024 * 1024)
+    memory_queue_max_bytes: int = _help(
+        "What each process keeps in memory while its spool can't be written to.", default=4 * 1024 * 1024
+    )
+    ship: bool = _help("Off: this process only writes its spool; `celeryscope agent` ships it.", default=True)
     ship_interval: float = _help("Seconds between two looks of the shipper at the spool.", default=1.0)
     request_max_bytes: int = _help("Size of a request to the collector before compression.", default=1024 * 1024)
     request_timeout: float = _help("Seconds to wait for the collector's answer.", default=10.0)
@@ -113,6 +117,7 @@ class Settings:
             for name in (
                 "spool_max_bytes",
                 "segment_max_bytes",
+                "memory_queue_max_bytes",
                 "ship_interval",
                 "request_max_bytes",
                 "request_timeout",

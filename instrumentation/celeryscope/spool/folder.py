@@ -26,10 +26,12 @@ Locks are the kernel's, so all of this holds between containers of one machine t
 network file system. All of them must run as the same user.
 """
 
+import contextlib
 import fcntl
 import os
 import secrets
 import shutil
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +67,17 @@ def segments(family: Path) -> dict[str, list[Segment]]:
             process, number = name.removesuffix(SUFFIX).rsplit(".", 1)
             found.setdefault(process, []).append(Segment(process, int(number), family / name))
     return found
+
+
+def size(family: Path) -> int:
+    """Bytes of a family's segments."""
+    total = 0
+    with contextlib.suppress(FileNotFoundError), os.scandir(family) as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIX):
+                with contextlib.suppress(FileNotFoundError):
+                    total += entry.stat().st_size
+    return total
 
 
 def is_locked(path: Path) -> bool:
@@ -105,6 +118,7 @@ class Family:
         self.path = path
         self._wanted = wanted
         self._held: dict[str, int] = {}
+        self._seen_at = time.monotonic()
 
     @classmethod
     def named(cls, spool: Path, ships: bool = True) -> "Family":
@@ -143,14 +157,34 @@ class Family:
         return family
 
     @property
+    def is_main(self) -> bool:
+        """Whether this process is the family's main process."""
+        return ALIVE in self._wanted
+
+    @property
     def main_is_alive(self) -> bool:
         """Whether the family's main process lives; once False, it stays so."""
-        return ALIVE in self._held or is_locked(self.path / ALIVE)
+        return self.is_main or is_locked(self.path / ALIVE)
 
     @property
     def is_held(self) -> bool:
         """Whether this process still ships for the family: family.lock is there and its own."""
         return LOCK in self._held and self._has(LOCK)
+
+    def regain(self) -> bool:
+        """``is_held``, also after somebody has deleted the folder and the main process has put it back."""
+        if not self.is_held and not self.is_main and (again := Family.adopt(self.path, alive=True)):
+            self.release()
+            self._held = again._held
+        if self.is_held:
+            self._seen_at = time.monotonic()
+            return True
+        return False
+
+    @property
+    def gone_for(self) -> float:
+        """Seconds since ``regain`` has last found the folder."""
+        return time.monotonic() - self._seen_at
 
     def mend(self) -> bool:
         """Of the main process: make the folder and its locks, or put back what of them was deleted.
@@ -184,9 +218,10 @@ class Family:
     def remove(self) -> None:
         """Delete the folder, which holds no segments any more, and let go of the locks."""
         # The shipper's lock goes last: without it nobody could adopt what an interruption leaves here.
-        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == LOCK):
-            entry.unlink(missing_ok=True)
-        self.path.rmdir()
+        with contextlib.suppress(FileNotFoundError):
+            for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == LOCK):
+                entry.unlink(missing_ok=True)
+            self.path.rmdir()
         self.release()
 
     def _has(self, name: str) -> bool:

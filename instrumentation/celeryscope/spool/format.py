@@ -7,19 +7,23 @@ Invariants
 3. Frames of kind START, SPAN, LOG and END without the flag CARRIED hold records: an END one for each of its flags
    CLOSES and OF_SPAN, the others one. Records of a process are numbered 1, 2, 3, ... across its segments without a gap;
    ``number`` is that of the frame's last one. So whoever reads the next one knows how many were lost before it.
-4. ``scope`` names an earlier SCOPE frame of the same segment (by the order of their appearance, from 1).
+   A MISSED frame tells why those up to its number were never written.
+4. A SCOPE frame gives its payload the number ``scope`` (from 1); a record names the one that it belongs to.
 5. What is open: a START frame opens with its flag OPENS the attempt of the delivery ``key``, with OF_SPAN its span; a
    LOG or END frame of that key closes with CLOSES the attempt, a SPAN or END frame with OF_SPAN the span. Everything
    open when a segment is begun is repeated at its head with the flag CARRIED: one segment alone tells all that is open.
 6. The file is locked (flock) by its process from before it gets its name until the next segment has its name:
    a process is alive if and only if its highest segment is locked.
 7. An END frame closes what is open, and says only what its START frame does not.
-8. Only the end of the highest segment may hold a torn frame.
+8. Only the end of a segment may hold a torn frame, and nothing is appended behind one.
+9. Payloads are JSON, which has no byte below 0x20, and each frame has some in its first bytes: so none begins inside
+   another's payload, and behind a damaged frame the next one is found by its checksum alone.
 
 Payloads are OTLP/JSON: ``Span`` for SPAN, ``LogRecord`` for LOG, ``Resource`` for HEADER, ``InstrumentationScope`` for
-SCOPE; START and END hold the short forms of ``celeryscope.spool.state``.
+SCOPE; START and END hold the short forms of ``celeryscope.spool.state``, MISSED ``{reason: count}``.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -27,6 +31,7 @@ from typing import Final, NamedTuple
 
 MAGIC: Final = b"CSPOOL1\n"
 
+MISSED: Final = 0
 HEADER: Final = 1
 SCOPE: Final = 2
 START: Final = 3
@@ -46,6 +51,27 @@ _LENGTH_AND_CRC = struct.Struct("<II")
 _BEHIND_CRC = struct.Struct("<IBBHQ")
 FRAME_BYTES: Final = _FRAME.size
 MAX_PAYLOAD: Final = 32 * 1024 * 1024
+_LIKE_A_FRAME = re.compile(rb"[\x00-\x02].{8}[\x00-\x06][\x00-\x1f]", re.DOTALL)
+"""From the highest byte of a length that is allowed to the flags."""
+_BEFORE_MATCH = 3
+
+
+class Item(NamedTuple):
+    """What is to be written as one frame."""
+
+    kind: int
+    """START, SPAN, LOG or END."""
+    flags: int
+    key: int
+    """The delivery that it opens or closes, else 0."""
+    payload: bytes
+    scope: bytes
+    """OTLP/JSON of its ``InstrumentationScope``; empty for START and END."""
+
+    @property
+    def records(self) -> int:
+        """How many records it holds."""
+        return records(self.kind, self.flags)
 
 
 class Frame(NamedTuple):
@@ -62,9 +88,7 @@ class Frame(NamedTuple):
     @property
     def records(self) -> int:
         """How many records it holds."""
-        if not self.is_record:
-            return 0
-        return bool(self.flags & CLOSES) + bool(self.flags & OF_SPAN) if self.kind == END else 1
+        return records(self.kind, self.flags) if self.is_record else 0
 
     @property
     def is_record(self) -> bool:
@@ -73,9 +97,9 @@ class Frame(NamedTuple):
 
 
 class CorruptFrame(Exception):
-    """A frame that can't be read; ``resume_at`` is the offset of the next one, None when that is unknown."""
+    """Bytes that are no frame stand before the one at the offset ``resume_at``."""
 
-    def __init__(self, resume_at: int | None) -> None:
+    def __init__(self, resume_at: int) -> None:
         super().__init__("corrupt frame")
         self.resume_at = resume_at
 
@@ -86,6 +110,11 @@ def pack(number: int, kind: int, flags: int, scope: int, key: int, payload: byte
     return _LENGTH_AND_CRC.pack(len(payload), zlib.crc32(checked)) + checked
 
 
+def records(kind: int, flags: int) -> int:
+    """How many records a frame of such a kind holds (invariant 3)."""
+    return bool(flags & CLOSES) + bool(flags & OF_SPAN) if kind == END else 1
+
+
 def still_open(opened: int, closing: int) -> int:
     """What stays open (OPENS, OF_SPAN) of what was ``opened``, behind a frame with the flags ``closing``."""
     return opened & ~(closing & OF_SPAN) & ~(OPENS if closing & CLOSES else 0)
@@ -94,28 +123,54 @@ def still_open(opened: int, closing: int) -> int:
 def frames(data: bytes, start: int, base: int = 0) -> Iterator[Frame]:
     """The whole frames in ``data[start:]``; ``base`` is the offset of ``data`` in its segment.
 
-    Ends before a torn frame at the end of the data. Raises CorruptFrame at a frame whose bytes are wrong.
+    Ends before what is no whole frame when none follows: it may be one that is just being written. Raises CorruptFrame
+    where one follows.
     """
     size, view = len(data), memoryview(data)
     while start + FRAME_BYTES <= size:
         length, crc, number, kind, flags, scope, key = _FRAME.unpack_from(data, start)
-        if length > MAX_PAYLOAD:
-            raise CorruptFrame(None)
         end = start + FRAME_BYTES + length
-        if end > size:
-            return
-        if zlib.crc32(view[start + 8 : end]) != crc:
-            raise CorruptFrame(base + end if _plausible(data, end) else None)
+        if end > size or zlib.crc32(view[start + 8 : end]) != crc:
+            following = _find(view, start + 1)
+            if following is None:
+                return
+            raise CorruptFrame(base + following)
         yield Frame(number, kind, flags, scope, key, data[start + FRAME_BYTES : end], base + end)
         start = end
 
 
-def _plausible(data: bytes, at: int) -> bool:
-    """Whether a frame with a right checksum begins at ``at`` (or the data ends there)."""
-    if at == len(data):
-        return True
-    if at + FRAME_BYTES > len(data):
-        return False
-    length, crc = _LENGTH_AND_CRC.unpack_from(data, at)
-    end = at + FRAME_BYTES + length
-    return bool(end <= len(data) and zlib.crc32(data[at + 8 : end]) == crc)
+def intact(data: bytes) -> Iterator[Frame]:
+    """All whole frames of a segment, whatever stands between them."""
+    at = len(MAGIC) if data.startswith(MAGIC) else 0
+    while True:
+        try:
+            yield from frames(data, at)
+            return
+        except CorruptFrame as error:
+            at = error.resume_at
+
+
+def is_cut(tail: bytes) -> bool:
+    """Whether the bytes behind the last whole frame are the beginning of another one, for all that can be told."""
+    return len(tail) < FRAME_BYTES or FRAME_BYTES + _LENGTH_AND_CRC.unpack_from(tail)[0] > len(tail)
+
+
+def may_be_record(tail: bytes) -> bool:
+    """Whether the bytes behind the last whole frame may have been a record."""
+    if len(tail) < FRAME_BYTES:
+        return bool(tail)
+    _, _, _, kind, flags, _, _ = _FRAME.unpack_from(tail)
+    return bool(kind >= START and not flags & CARRIED)
+
+
+def _find(view: memoryview, start: int) -> int | None:
+    """Where the first frame with a right checksum begins, from ``start`` on."""
+    match = _LIKE_A_FRAME.search(view, start + _BEFORE_MATCH)
+    while match:
+        at = match.start() - _BEFORE_MATCH
+        length, crc = _LENGTH_AND_CRC.unpack_from(view, at) if at + FRAME_BYTES <= len(view) else (MAX_PAYLOAD, 0)
+        end = at + FRAME_BYTES + length
+        if end <= len(view) and zlib.crc32(view[at + 8 : end]) == crc:
+            return at
+        match = _LIKE_A_FRAME.search(view, match.start() + 1)
+    return None

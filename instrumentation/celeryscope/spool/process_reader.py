@@ -1,5 +1,6 @@
 """Reads one process's segments in order and keeps track of what is open in them."""
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from celeryscope.otlp import EVENTS_SCOPE, SPANS_SCOPE
 from celeryscope.spool import format as frame
 from celeryscope.spool.batch import Batch
 from celeryscope.spool.folder import Segment
-from celeryscope.spool.ledger import DROPPED_CORRUPT, DROPPED_UNWRITTEN
+from celeryscope.spool.ledger import DROPPED_CORRUPT, DROPPED_DELETED, DROPPED_TORN, DROPPED_UNWRITTEN
 from celeryscope.spool.state import Start, ended
 
 
@@ -24,6 +25,15 @@ class Position:
     offset: int = 0
     number: int = 0
     ahead: int = 0
+
+
+def position_before(segments: list[Segment]) -> Position:
+    """Where to begin with a process's segments when no checkpoint tells: what came before them was told of in it."""
+    try:
+        first = next(frame.intact(segments[0].path.read_bytes()), None)
+    except FileNotFoundError:
+        first = None
+    return Position(number=first.number - first.records if first else 0)
 
 
 @dataclass(slots=True)
@@ -46,74 +56,84 @@ class ProcessReader:
         self._closed_elsewhere = {} if closed_elsewhere is None else closed_elsewhere
         self.open: dict[int, Opened] = {}
         self.resource = b"{}"
-        self._scopes: list[bytes] = []
+        self._scopes: dict[int, bytes] = {}
         self._loaded = 0
-        self._corrupt = False
+        self._tail = b""
+        self._why_missing = DROPPED_UNWRITTEN
 
     def read(self, segments: list[Segment], batch: Batch, budget: int, dropped: Counter[str]) -> bool:
         """Add records to the batch until it reaches ``budget`` bytes; True when all segments were read to their end.
 
         ``segments``: the process's, oldest first, listed before the call. Missing numbers count in ``dropped``.
         """
+        if segments and 0 < self.position.segment < segments[0].number:
+            self._why_missing = DROPPED_DELETED
         for segment in segments:
             if segment.number < self.position.segment:
                 continue
             if segment.number > self.position.segment:
-                self.position.segment, self.position.offset = segment.number, 0
+                self._begin(segment)
             if not self._read_segment(segment, batch, budget, dropped):
                 return False
         return True
 
+    def read_bytes(self, segment: bytes, batch: Batch) -> None:
+        """Add all records of a segment that is not on a disk."""
+        self._take(segment, 0, batch, sys.maxsize, Counter())
+
+    def forget_end(self) -> None:
+        """What stands behind the last whole frame was dropped, and counted."""
+        self._tail = b""
+
+    def end(self, dropped: Counter[str]) -> None:
+        """The process is dead and all was read: count the record that it was writing, or whose end is damaged."""
+        if frame.may_be_record(self._tail):
+            dropped[DROPPED_TORN if frame.is_cut(self._tail) else DROPPED_CORRUPT] += 1
+        self._tail = b""
+
+    def _begin(self, segment: Segment) -> None:
+        if self._tail:
+            self._why_missing = DROPPED_CORRUPT
+        self.position.segment, self.position.offset, self._tail = segment.number, 0, b""
+
     def _read_segment(self, segment: Segment, batch: Batch, budget: int, dropped: Counter[str]) -> bool:
         start = self.position.offset if self._loaded == segment.number else 0
-        if start == 0:
-            self.open, self._scopes = {}, []
         try:
             with segment.path.open("rb") as file:
                 file.seek(start)
                 data = file.read()
         except FileNotFoundError:
+            self._why_missing = DROPPED_DELETED
             return True
         if start == 0:
-            if not data.startswith(frame.MAGIC):
-                self._corrupt |= bool(data)
-                return True
-            self._loaded = segment.number
-        return self._take(data, start, batch, budget, dropped)
+            self.open, self._scopes, self._loaded = {}, {}, segment.number
+        whole = self._take(data, start, batch, budget, dropped)
+        if whole:
+            self._tail = data[max(self.position.offset - start, 0) :]
+        return whole
 
     def _take(self, data: bytes, base: int, batch: Batch, budget: int, dropped: Counter[str]) -> bool:
         """``data`` is the segment from offset ``base``; frames up to the position only tell what is open there."""
-        at: int | None = len(frame.MAGIC) if base == 0 else 0
-        while at is not None:
+        at = len(frame.MAGIC) if base == 0 and data.startswith(frame.MAGIC) else 0
+        while True:
             try:
                 for item in frame.frames(data, at, base):
                     new = item.end > self.position.offset
                     if item.kind >= frame.START:
                         self._take_record(item, new, batch, dropped)
-                    elif item.kind == frame.HEADER:
-                        self.resource = item.payload
-                        if new:
-                            self._reach(item.number, dropped)
                     else:
-                        self._scopes.append(item.payload)
+                        self._take_other(item, new, dropped)
                     if new:
                         self.position.offset = item.end
                         if batch.size >= budget:
                             return False
                 return True
             except frame.CorruptFrame as error:
-                self._corrupt = True
-                at = None if error.resume_at is None else error.resume_at - base
-        self.position.offset = base + len(data)
-        return True
+                self._why_missing = DROPPED_CORRUPT
+                at = error.resume_at - base
 
     def _take_record(self, item: frame.Frame, new: bool, batch: Batch, dropped: Counter[str]) -> None:
-        new = new and not item.flags & frame.CARRIED
-        if new:
-            before = item.number - item.records
-            if before != self.position.number:
-                self._reach(before, dropped)
-            self.position.number, self._corrupt = item.number, False
+        new = new and not item.flags & frame.CARRIED and self._is_next(item, dropped)
         if item.kind == frame.START:
             start: Start = orjson.loads(item.payload)
             self.open[item.key] = Opened(start, item.flags & (frame.OPENS | frame.OF_SPAN))
@@ -126,7 +146,7 @@ class ProcessReader:
         if item.kind == frame.END:
             self._add_end(item, opened, batch, dropped)
         else:
-            batch.add(item.kind, self.resource, self._scope(item.scope), item.payload)
+            batch.add(item.kind, self.resource, self._scopes.get(item.scope, b"{}"), item.payload)
             if item.flags & frame.CLOSES:
                 batch.end(item.key)
 
@@ -153,8 +173,29 @@ class ProcessReader:
         if span is not None:
             batch.add(frame.SPAN, self.resource, SPANS_SCOPE, span)
 
-    def _scope(self, number: int) -> bytes:
-        return self._scopes[number - 1] if 0 < number <= len(self._scopes) else b"{}"
+    def _is_next(self, item: frame.Frame, dropped: Counter[str]) -> bool:
+        """Take the record's number; False when it was read already."""
+        before = item.number - item.records
+        if before != self.position.number:
+            if 0 <= before < self.position.number:
+                # Written a second time after a failure that had left the first one there.
+                return False
+            self._reach(before, dropped)
+        self.position.number, self._why_missing = item.number, DROPPED_UNWRITTEN
+        return True
+
+    def _take_other(self, item: frame.Frame, new: bool, dropped: Counter[str]) -> None:
+        if item.kind == frame.SCOPE:
+            self._scopes[item.scope] = item.payload
+        elif item.kind == frame.HEADER:
+            self.resource = item.payload
+            if new:
+                self._reach(item.number, dropped)
+        elif new:
+            told = Counter[str](orjson.loads(item.payload))
+            self._reach(item.number - told.total(), dropped)
+            dropped.update(told)
+            self.position.number = item.number
 
     def _reach(self, last: int, dropped: Counter[str]) -> None:
         """All records up to number ``last`` were read, or are missing now."""
@@ -163,5 +204,5 @@ class ProcessReader:
         self.position.ahead -= known
         missing -= known
         if missing:
-            dropped[DROPPED_CORRUPT if self._corrupt else DROPPED_UNWRITTEN] += missing
+            dropped[self._why_missing] += missing
         self.position.number = max(last, self.position.number)

@@ -21,15 +21,24 @@ from celeryscope.spool import ledger
 from celeryscope.spool.batch import Batch
 from celeryscope.spool.commands import count
 from celeryscope.spool.folder import Family, families, segments
+from celeryscope.spool.format import Item
 from celeryscope.spool.reader import FamilyReader
 from celeryscope.spool.state import End, SpanEnd, Start, packed
-from celeryscope.spool.writer import Item, SpoolWriter
+from celeryscope.spool.writer import SpoolWriter
 
 SCOPE = b'{"name":"test"}'
 
 
 def _writer(family: Family, process: str = "1-aa", segment_max_bytes: int = 10_000) -> SpoolWriter:
     return SpoolWriter(family.path, process, b'{"attributes":[]}', segment_max_bytes)
+
+
+def _orphaned(family: Family) -> Family:
+    """The family as it is for whoever adopts it once its main process is dead."""
+    family.release()
+    adopted = Family.adopt(family.path)
+    assert adopted is not None
+    return adopted
 
 
 def _payloads(batch: Batch) -> list[bytes]:
@@ -103,7 +112,7 @@ def test_every_record_is_committed_once_and_in_order(
     with tempfile.TemporaryDirectory() as folder:
         family = Family.create(Path(folder) / "spool")
         writer = _writer(family, segment_max_bytes=segment_max_bytes)
-        reader, found, written, rounds = FamilyReader(family, own=True), [], [], 0
+        reader, found, written, rounds = FamilyReader(family), [], [], 0
         for number, size in enumerate(sizes):
             payload = b"%d:%s" % (number, b"x" * size)
             writer.log(payload, SCOPE)
@@ -127,12 +136,12 @@ def test_a_new_reader_goes_on_where_the_last_one_committed(family: Family) -> No
     writer = _writer(family)
     for number in range(10):
         writer.log(b"%d" % number, SCOPE)
-    first = FamilyReader(family, own=True)
+    first = FamilyReader(family)
     batch = first.read(budget=4)
     first.commit(len(batch))
     uncommitted = first.read(budget=2)
     assert len(uncommitted) == 2
-    second = FamilyReader(family, own=False)
+    second = FamilyReader(_orphaned(family))
     assert _payloads(batch) + _read_all(second) == [b"%d" % number for number in range(10)]
     assert second.ledger.shipped == 10
 
@@ -142,7 +151,7 @@ def test_segments_are_deleted_once_acknowledged_but_not_the_one_being_written(fa
     for _ in range(20):
         writer.log(b"x" * 100, SCOPE)
     assert len(segments(family.path)["1-aa"]) > 5
-    reader = FamilyReader(family, own=True)
+    reader = FamilyReader(family)
     _read_all(reader)
     assert len(segments(family.path)["1-aa"]) == 1
     writer.log(b"last", SCOPE)
@@ -151,7 +160,7 @@ def test_segments_are_deleted_once_acknowledged_but_not_the_one_being_written(fa
 
 def test_what_is_pending_shrinks_to_nothing_as_it_is_shipped(family: Family) -> None:
     writer = _writer(family, segment_max_bytes=500)
-    reader = FamilyReader(family, own=True)
+    reader = FamilyReader(family)
     for _ in range(21):
         writer.log(b"x" * 100, SCOPE)
     assert reader.pending_bytes() > 2000
@@ -166,7 +175,7 @@ def test_spans_and_logs_keep_their_scope_across_segments(family: Family) -> None
     for _ in range(6):
         writer.log(b"log", b'{"name":"one"}')
         writer.write(Item(frame.SPAN, 0, 0, b"span", b'{"name":"two"}'))
-    batch = FamilyReader(family, own=True).read(10_000)
+    batch = FamilyReader(family).read(10_000)
     assert {scope for _, scope in batch.logs} == {b'{"name":"one"}'}
     assert {scope for _, scope in batch.spans} == {b'{"name":"two"}'}
     assert len(batch) == 12
@@ -178,7 +187,7 @@ def test_a_dead_process_leaves_its_open_span_and_attempt_as_lost(family: Family)
     for _ in range(10):
         writer.log(b'{"some":"thing"}' * 5, SCOPE)
     writer.close()
-    found = [orjson.loads(payload) for payload in _read_all(FamilyReader(family, own=False)) if b"some" not in payload]
+    found = [orjson.loads(payload) for payload in _read_all(FamilyReader(_orphaned(family))) if b"some" not in payload]
     started, lost = (
         next(item for item in found if item.get("eventName") == name)
         for name in (semconv.EVENT_TASK_STARTED, semconv.EVENT_TASK_LOST)
@@ -199,14 +208,14 @@ def test_what_the_process_closed_itself_is_not_lost(family: Family) -> None:
     _start(writer)
     _end(writer)
     writer.close()
-    reader = FamilyReader(family, own=False)
+    reader = FamilyReader(_orphaned(family))
     assert _names(_read_all(reader)) == [semconv.EVENT_TASK_SUCCEEDED, "run/shop.pay"]
     assert (reader.ledger.shipped, reader.ledger.superseded) == (2, 1), "the start was told by the end"
     assert not reader.ledger.dropped
 
 
 def test_a_start_that_was_read_before_the_end_came_is_shipped(family: Family) -> None:
-    writer, reader = _writer(family), FamilyReader(family, own=True)
+    writer, reader = _writer(family), FamilyReader(family)
     _start(writer)
     assert _names(_read_all(reader)) == [semconv.EVENT_TASK_STARTED]
     _end(writer)
@@ -219,9 +228,9 @@ def test_an_end_says_all_that_its_start_said_even_many_segments_later(family: Fa
     _start(writer)
     for _ in range(10):
         writer.log(b'{"some":"thing"}' * 5, SCOPE)
-    _read_all(FamilyReader(family, own=True))
+    _read_all(FamilyReader(family))
     _end(writer)
-    reader = FamilyReader(family, own=True)  # as after a restart of the shipper
+    reader = FamilyReader(family)  # as after a restart of the shipper
     event, span = (orjson.loads(payload) for payload in sorted(_read_all(reader), key=lambda item: b'"kind"' in item))
     said = {item["key"]: next(iter(item["value"].values())) for item in event["attributes"]}
     assert (said[semconv.TASK_NAME], said[semconv.STATE], said[semconv.CLOCK]) == ("shop.pay", "SUCCESS", "9")
@@ -234,7 +243,7 @@ def test_a_span_left_open_by_a_told_failure_is_closed_with_the_process(family: F
     _start(writer)
     _end(writer, span=False)
     writer.close()
-    assert _names(_read_all(FamilyReader(family, own=False))) == [semconv.EVENT_TASK_SUCCEEDED, "run/shop.pay"]
+    assert _names(_read_all(FamilyReader(_orphaned(family)))) == [semconv.EVENT_TASK_SUCCEEDED, "run/shop.pay"]
 
 
 def test_the_end_of_a_span_alone_leaves_the_attempt_open(family: Family) -> None:
@@ -242,7 +251,7 @@ def test_the_end_of_a_span_alone_leaves_the_attempt_open(family: Family) -> None
     _start(writer)
     _end(writer, event=False)
     writer.close()
-    names = _names(_read_all(FamilyReader(family, own=False)))
+    names = _names(_read_all(FamilyReader(_orphaned(family))))
     assert names == [semconv.EVENT_TASK_LOST, "run/shop.pay"]
 
 
@@ -254,7 +263,7 @@ def test_an_end_whose_start_was_damaged_is_counted(family: Family) -> None:
     data = bytearray(path.read_bytes())
     data[data.index(b"shop.pay")] ^= 1
     path.write_bytes(data)
-    reader = FamilyReader(family, own=True)
+    reader = FamilyReader(family)
     assert _read_all(reader) == []
     reader.commit(0)
     assert dict(reader.ledger.dropped) == {ledger.DROPPED_CORRUPT: 3}
@@ -265,7 +274,7 @@ def test_what_the_main_process_told_of_a_dead_child_is_not_told_again(family: Fa
     _start(child)
     main.log(b'{"told":1}', SCOPE, frame.CLOSES, key=255)
     child.close()
-    payloads = _read_all(FamilyReader(family, own=True))
+    payloads = _read_all(FamilyReader(family))
     assert b'{"told":1}' in payloads
     assert not any(b"celery.task.lost" in payload for payload in payloads)
 
@@ -274,7 +283,7 @@ def test_while_the_main_process_may_still_tell_a_dead_childs_attempt_waits(famil
     child = _writer(family, "2-child")
     _start(child)
     child.close()
-    reader = FamilyReader(family, own=True)
+    reader = FamilyReader(family)
     assert len(_read_all(reader)) == 1
     seen_dead = time.time_ns()
     found = [orjson.loads(payload) for payload in _read_all(reader, final=True)]
@@ -290,7 +299,7 @@ def test_a_record_that_was_damaged_on_disk_is_counted(family: Family) -> None:
     path = segments(family.path)["1-aa"][0].path
     data = path.read_bytes().replace(b"record 2", b"recXrd 2")
     path.write_bytes(data)
-    reader = FamilyReader(family, own=True)
+    reader = FamilyReader(family)
     assert _read_all(reader) == [b"record 0", b"record 1", b"record 3", b"record 4"]
     assert reader.ledger.dropped == Counter({ledger.DROPPED_CORRUPT: 1})
 
@@ -300,7 +309,7 @@ def test_over_its_quota_the_spool_drops_the_oldest_without_failures_and_counts_t
     writer.log(b"f" * 1500, SCOPE, frame.FAILURE)
     for number in range(40):
         writer.log(b"%04d" % number + b"x" * 500, SCOPE)
-    reader = FamilyReader(family, own=True)
+    reader = FamilyReader(family)
     dropped = reader.enforce_quota(8000)
     assert dropped > 20
     left = _read_all(reader)
@@ -309,43 +318,6 @@ def test_over_its_quota_the_spool_drops_the_oldest_without_failures_and_counts_t
     assert len(left) + dropped == 41
     assert reader.ledger.dropped == Counter({ledger.DROPPED_QUOTA: dropped})
     assert count(family.path.parent)["written"] == 41
-
-
-def test_a_full_disk_raises_nothing_and_is_counted(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = _writer(family)
-    writer.log(b"before", SCOPE)
-    real_write = os.write
-
-    def torn(descriptor: int, data: bytes) -> int:
-        # A disk with five bytes left, which no test can have for real without a file system of its own.
-        return real_write(descriptor, data[:5])
-
-    monkeypatch.setattr(os, "write", torn)
-    writer.log(b"during", SCOPE)
-    monkeypatch.undo()
-    writer.log(b"after", SCOPE)
-    reader = FamilyReader(family, own=True)
-    assert _read_all(reader) == [b"before", b"after"]
-    assert reader.ledger.dropped == Counter({ledger.DROPPED_UNWRITTEN: 1})
-
-
-def test_a_disk_that_is_full_when_a_segment_ends_costs_only_what_could_not_be_written(
-    family: Family, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer = _writer(family, segment_max_bytes=500)
-    for number in range(5):
-        writer.log(b"%02d" % number + b"x" * 100, SCOPE)
-    real_write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: real_write(descriptor, data[: len(data) // 2]))
-    for number in range(5, 10):
-        writer.log(b"%02d" % number + b"x" * 100, SCOPE)
-    monkeypatch.undo()
-    for number in range(10, 30):
-        writer.log(b"%02d" % number + b"x" * 100, SCOPE)
-    writer.close()
-    reader = FamilyReader(family, own=True)
-    assert [int(payload[:2]) for payload in _read_all(reader)] == [*range(5), *range(10, 30)]
-    assert reader.ledger.dropped == Counter({ledger.DROPPED_UNWRITTEN: 5})
 
 
 def test_when_no_further_file_can_be_opened_the_full_segment_goes_on(
@@ -360,7 +332,7 @@ def test_when_no_further_file_can_be_opened_the_full_segment_goes_on(
     for number in range(20):
         writer.log(b"%02d" % number + b"x" * 100, SCOPE)
     monkeypatch.undo()
-    assert len(_read_all(FamilyReader(family, own=True))) == 20
+    assert len(_read_all(FamilyReader(family))) == 20
 
 
 def test_what_a_destructor_says_while_its_thread_is_writing_is_written_too(
@@ -378,7 +350,7 @@ def test_what_a_destructor_says_while_its_thread_is_writing_is_written_too(
 
     monkeypatch.setattr(os, "write", interrupted)
     writer.log(b"interrupted", SCOPE)
-    reader = FamilyReader(family, own=True)
+    reader = FamilyReader(family)
     assert _read_all(reader) == [b"interrupted", b"from a destructor"]
     assert not reader.ledger.dropped
 
@@ -389,7 +361,7 @@ def test_an_adopter_reads_all_processes_before_it_takes_an_attempt_for_lost(fami
     main.log(b'{"time_limit":1}', SCOPE, frame.CLOSES, key=255)
     child.close()
     main.close()
-    assert not any(b"celery.task.lost" in payload for payload in _read_all(FamilyReader(family, own=False)))
+    assert not any(b"celery.task.lost" in payload for payload in _read_all(FamilyReader(_orphaned(family))))
 
 
 def test_a_family_that_is_finished_twice_counts_once(family: Family) -> None:
@@ -397,13 +369,13 @@ def test_a_family_that_is_finished_twice_counts_once(family: Family) -> None:
     writer.log(b"one", SCOPE)
     writer.close()
     spool = family.path.parent
-    reader = FamilyReader(family, own=False)
+    reader = FamilyReader(_orphaned(family))
     _read_all(reader)
     reader.commit(0)
     ledger.add_to_past(spool, family.path.name, reader.ledger)  # killed before it could remove the folder
-    again = FamilyReader(family, own=False)
+    again = FamilyReader(_orphaned(reader.family))
     assert again.is_finished
-    again.finish(spool)
+    again.finish()
     assert count(spool)["written"] == 1
 
 
@@ -436,13 +408,13 @@ def test_what_was_written_before_a_sigkill_is_adopted_and_read(tmp_path: Path, s
         told = [int(line) for line in process.stdout.read().splitlines()]
     adopted = Family.adopt(path)
     assert adopted is not None
-    reader = FamilyReader(adopted, own=False)
+    reader = FamilyReader(adopted)
     numbers = [orjson.loads(payload)["n"] for payload in _read_all(reader, budget=50_000)]
     # The very last record may be there although the process died before it could say so.
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) - len(told) in {0, 1}
     assert reader.is_finished
-    reader.finish(spool)
+    reader.finish()
     assert families(spool) == []
     assert count(spool) == {
         "families": 0,
