@@ -14,7 +14,7 @@ from celeryscope.__about__ import __version__
 if TYPE_CHECKING:
     from celery import Celery
 
-    from celeryscope.logs import structlog_processor
+    from celeryscope.logs.structured import structlog_processor
 
 __all__ = ["__version__", "instrument", "structlog_processor", "uninstrument"]
 
@@ -45,7 +45,7 @@ def uninstrument() -> None:
 def __getattr__(name: str) -> Any:
     # Lazily: commands and services import this package without wanting Celery and OpenTelemetry.
     if name == "structlog_processor":
-        from celeryscope.logs import structlog_processor
+        from celeryscope.logs.structured import structlog_processor
 
         return structlog_processor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,9 @@ from celery import Celery, signals
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 
 from celeryscope.groups import GroupTracker
-from celeryscope.logs import LogBridge, structlog_processor
+from celeryscope.logs.bridge import LogBridge
+from celeryscope.logs.lines import Lines
+from celeryscope.logs.structured import structlog_processor
 from celeryscope.out_of_memory import OutOfMemoryKills, own_counter
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder
@@ -49,10 +51,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         publishing = Publishing(recorder, spans, app)
         kills = OutOfMemoryKills(own_counter())
         self._vitals = Vitals(recorder, kills)
-        self._logs = LogBridge(recorder) if settings.logs else None
-        if self._logs:
-            self._logs.install()
-            structlog_processor.bind(recorder)
+        self._logs = self._connect_logs(Lines(recorder)) if settings.logs else None
         self._supervising = Supervising(recorder, publishing, kills)
         self._connect_tasks(publishing, Running(recorder, spans, publishing), self._supervising)
         self._connect_worker()
@@ -81,6 +80,14 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         if other.is_instrumented_by_opentelemetry:
             other.uninstrument()
         other._is_instrumented_by_opentelemetry = True
+
+    def _connect_logs(self, lines: Lines) -> LogBridge:
+        bridge = LogBridge(lines)
+        bridge.install()
+        structlog_processor.bind(lines)
+        self._recorder.before_close(lines.tell_left_out)
+        self._connect(signals.worker_process_shutdown, lambda **_: lines.tell_left_out())
+        return bridge
 
     def _connect_tasks(self, publishing: Publishing, running: Running, supervising: Supervising) -> None:
         self._connect(signals.before_task_publish, publishing.before)

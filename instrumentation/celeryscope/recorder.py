@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class Recorder:
         # Re-entrant: a destructor may log while its own thread makes the writer.
         self._lock = threading.RLock()
         self._making = False
+        self._before_close: list[Callable[[], None]] = []
         self._family: Family | None = None
         self._writer: SpoolWriter | None = None
         self._shipper: Shipper | Keeper | None = None
@@ -226,8 +227,14 @@ class Recorder:
             **{semconv.SPOOL_DROPPED_PREFIX + reason: count for reason, count in total.dropped.items()},
         }
 
+    def before_close(self, callback: Callable[[], None]) -> None:
+        """Call that before the process's end, as long as there is something to write to."""
+        self._before_close.append(callback)
+
     def close(self) -> None:
         """Ship what is left for at most ``flush_timeout`` seconds; the rest stays in the spool for the next shipper."""
+        for callback in self._before_close if self._writer else ():
+            callback()
         with self._lock:
             writer, self._writer = self._writer, None
             shipper, self._shipper = self._shipper, None

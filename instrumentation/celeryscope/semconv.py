@@ -322,6 +322,8 @@ THREAD_NAME: Final = "thread.name"
 CODE_FILE: Final = "code.file.path"
 CODE_FUNCTION: Final = "code.function.name"
 CODE_LINE: Final = "code.line.number"
+LOG_LEFT_OUT: Final = "celery.log.left_out"
+"""Number of lines of ``logger.name`` that the rate limit left out; the sum over all such records is their total."""
 
 # --- Kafka ------------------------------------------------------------------------------------------------------------
 TOPIC_TRACES: Final = "celeryscope.traces"

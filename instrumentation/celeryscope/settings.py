@@ -7,7 +7,7 @@ import dataclasses
 import os
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, get_type_hints
@@ -20,8 +20,9 @@ SERVICE_PREFIXES = tuple(
 )
 """Other processes' settings; they may stand in the same environment."""
 
+_LIST = tuple[str, ...]
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def default_spool_dir() -> Path:
@@ -71,6 +72,17 @@ class Settings:
     )
     logs: bool = _help("Send log lines (standard library and structlog).", default=True)
     log_level: str = _help("Lowest level of log lines to send.", default="INFO")
+    log_levels: tuple[str, ...] = _help(
+        "Lowest level for single loggers and those below them, as `celery=WARNING,shop.noisy=ERROR`; the longest name "
+        "counts.",
+        default=(),
+    )
+    log_exclude: tuple[str, ...] = _help("Loggers that are never sent, with those below them.", default=())
+    log_rate_limit: float = _help(
+        "Lines a second of each logger (its errors: ten times that), ten times as many at once; what is more is "
+        "counted, not sent. 0: no limit.",
+        default=100.0,
+    )
     spans: bool = _help("Send spans.", default=True)
     capture_args: bool = _help("Send the bounded `repr` of tasks' arguments.", default=True)
     args_max_bytes: int = _help(
@@ -95,6 +107,11 @@ class Settings:
         environ = os.environ if environ is None else environ
         known, types = {f.name for f in dataclasses.fields(cls)}, get_type_hints(cls)
         values: dict[str, Any] = {}
+        overrides = {
+            # A list may be given as in the environment: as a sequence its text would be one of letters.
+            name: _convert(types[name], value) if isinstance(value, str) and types.get(name) == _LIST else value
+            for name, value in overrides.items()
+        }
         problems = [f"{name}: instrument() has no such setting" for name in sorted(set(overrides) - known)]
         for variable in sorted(environ):
             if not variable.startswith(PREFIX) or variable.startswith(SERVICE_PREFIXES):
@@ -142,11 +159,20 @@ class Settings:
             for name in ("ca_file", "client_cert_file", "client_key_file")
             if (path := getattr(self, name)) and not Path(path).is_file()
         ]
-        if self.log_level.upper() not in _LEVELS:
-            problems.append(f"{PREFIX}LOG_LEVEL: must be one of {', '.join(_LEVELS)}")
+        problems += self._problems_of_logs()
         if problems:
             raise ConfigError("\n".join(problems))
         return self
+
+    def _problems_of_logs(self) -> Iterator[str]:
+        if self.log_level.upper() not in LEVELS:
+            yield f"{PREFIX}LOG_LEVEL: must be one of {', '.join(LEVELS)}"
+        for item in self.log_levels:
+            name, _, level = item.partition("=")
+            if not name.strip() or level.strip().upper() not in LEVELS:
+                yield f"{PREFIX}LOG_LEVELS: {item!r} must be <logger>=<level>"
+        if not self.log_rate_limit >= 0:
+            yield f"{PREFIX}LOG_RATE_LIMIT: must be zero or above"
 
 
 def _convert(kind: Any, text: str) -> Any:
@@ -159,7 +185,7 @@ def _convert(kind: Any, text: str) -> Any:
             return kind(text)
         except ValueError:
             raise ValueError(f"must be {'a whole number' if kind is int else 'a number'}") from None
-    if kind == tuple[str, ...]:
+    if kind == _LIST:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     # A secret from a file often brings its line's end along.
     return text.strip() if kind is str else Path(text)

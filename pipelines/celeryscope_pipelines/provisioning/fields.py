@@ -109,6 +109,7 @@ _LONGS: Final = (
     semconv.SPOOL_PENDING_BYTES,
     semconv.PROCESS_PID,
     semconv.CODE_LINE,
+    semconv.LOG_LEFT_OUT,
 )
 _DOUBLES: Final = (
     semconv.QUEUE_TIME,
