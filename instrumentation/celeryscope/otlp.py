@@ -15,6 +15,7 @@ from opentelemetry.trace import Link, SpanKind, StatusCode
 
 from celeryscope import semconv
 from celeryscope.__about__ import __version__
+from celeryscope.redaction import Redactor
 
 SPAN_KINDS = {
     SpanKind.INTERNAL: 1,
@@ -144,8 +145,8 @@ def span(  # noqa: PLR0913 - an OTLP span has that many fields
     )
 
 
-def sdk_span(readable: ReadableSpan) -> bytes:
-    """A ``Span`` of the OpenTelemetry SDK that has ended."""
+def sdk_span(readable: ReadableSpan, redactor: Redactor) -> bytes:
+    """A ``Span`` of the OpenTelemetry SDK that has ended; whichever library made it, its secrets are redacted."""
     context = readable.get_span_context()
     assert context is not None
     return span(
@@ -156,28 +157,28 @@ def sdk_span(readable: ReadableSpan) -> bytes:
         kind=SPAN_KINDS[readable.kind],
         started_ns=readable.start_time or 0,
         ended_ns=readable.end_time or 0,
-        attributes=encoded(readable.attributes or {}),
+        attributes=encoded(redactor.fields(readable.attributes or {})),
         status=SPAN_STATUS[readable.status.status_code],
-        message=readable.status.description,
-        events=events((event.timestamp, event.name, event.attributes or {}) for event in readable.events),
-        links=links(readable.links),
+        message=redactor.text(readable.status.description or ""),
+        events=events(((event.timestamp, event.name, event.attributes or {}) for event in readable.events), redactor),
+        links=links(readable.links, redactor),
         trace_state=context.trace_state.to_header() if context.trace_state else "",
     )
 
 
-def events(of_span: Iterable[tuple[int, str, Mapping[str, Any]]]) -> str:
+def events(of_span: Iterable[tuple[int, str, Mapping[str, Any]]], redactor: Redactor) -> str:
     """The events of a span, each (time in ns, name, attributes), as JSON without brackets."""
     return ",".join(
-        f'{{"timeUnixNano":"{time_ns}","name":{_quoted(name)},"attributes":[{encoded(said)}]}}'
+        f'{{"timeUnixNano":"{time_ns}","name":{_quoted(name)},"attributes":[{encoded(redactor.fields(said))}]}}'
         for time_ns, name, said in of_span
     )
 
 
-def links(of_span: Iterable[Link]) -> str:
+def links(of_span: Iterable[Link], redactor: Redactor) -> str:
     """The links of a span as JSON without brackets."""
     return ",".join(
         f'{{"traceId":"{link.context.trace_id:032x}","spanId":"{link.context.span_id:016x}"'
-        f',"attributes":[{encoded(link.attributes or {})}]}}'
+        f',"attributes":[{encoded(redactor.fields(link.attributes or {}))}]}}'
         for link in of_span
     )
 

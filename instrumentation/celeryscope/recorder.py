@@ -163,7 +163,7 @@ class Recorder:
         """Record a span of the SDK that has ended; ``key``: the delivery whose span it is."""
         scope = span.instrumentation_scope
         packed = self._scope(scope.name, scope.version) if scope else otlp.EVENTS_SCOPE
-        self.write(Item(frame.SPAN, frame.OF_SPAN if key else 0, key, otlp.sdk_span(span), packed))
+        self.write(Item(frame.SPAN, frame.OF_SPAN if key else 0, key, otlp.sdk_span(span, self.redactor), packed))
 
     def write(self, *items: Item) -> None:
         """Write records to the spool, together."""

@@ -4,6 +4,7 @@ import secrets
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,13 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from celeryscope import exceptions, otlp, semconv, tasks
+from celeryscope import exceptions, frame_locals, otlp, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
 from celeryscope.interruptions import is_told_by_the_task_process
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder, Role
+from celeryscope.redaction import Redactor
 from celeryscope.spool.state import End, SpanEnd, Start
 from celeryscope.task_span import TaskSpan
 from celeryscope.tracing import TaskSpans, context_of, link_from, parent_id_of, parent_of
@@ -167,7 +169,7 @@ class Running:
         self._ended.attempt = attempt
         span = self._spans.end(attempt.span, attempt.last)
         if span is not None:
-            end = End(**{**end, "span": _span_end(span)})
+            end = End(**{**end, "span": _span_end(span, attempt.last, self._recorder.redactor)})
         if end["event"] or end["span"]:
             self._recorder.end(attempt.start, end, attempt.key, failure=end["severity"] == "ERROR")
         context_api.detach(attempt.token)
@@ -184,10 +186,16 @@ class Running:
     def _fail(self, attempt: Attempt, name: str, error: BaseException, text: str | None) -> None:
         described: dict[str, Any] = self._recorder.describe(error, text)
         described[semconv.FAILURE_KIND] = failure_kind(error)
+        described |= self._locals(error)
         text = f"{described[semconv.EXCEPTION_TYPE]}: {described[semconv.EXCEPTION_MESSAGE]}"
         attempt.span.set_status(Status(StatusCode.ERROR, text))
         end = self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", f"Task {name} failed: {text}", described)
         self._recorder.end(attempt.start, end, attempt.key, failure=True)
+
+    def _locals(self, error: BaseException) -> dict[str, Any]:
+        if not self._recorder.settings.capture_locals:
+            return {}
+        return {semconv.LOCALS: frame_locals.told(error, self._recorder.redactor)}
 
     def _failed_late(self, task_id: str) -> Attempt | None:
         """The attempt that ended last in this thread, if Celery fails it after its postrun (its chain can't go on)."""
@@ -231,16 +239,18 @@ class Running:
 _NOTHING = End(event=None, time_ns=0, severity="", body="", attributes={}, span=None)
 
 
-def _span_end(span: TaskSpan) -> SpanEnd:
+def _span_end(span: TaskSpan, ours: Mapping[str, Any], redactor: Redactor) -> SpanEnd:
+    # What the task itself has set on its span may be anything.
+    attributes = redactor.fields(span.attributes) if span.attributes.keys() - ours.keys() else span.attributes
     return SpanEnd(
         name=span.name,
         started_ns=span.start_time,
         ended_ns=span.end_time,
         status=otlp.SPAN_STATUS[span.status.status_code],
-        message=span.status.description,
-        attributes=otlp.encoded(span.attributes),
-        events=otlp.events(span.events),
-        links=otlp.links(span.links),
+        message=redactor.text(span.status.description or ""),
+        attributes=otlp.encoded(attributes),
+        events=otlp.events(span.events, redactor),
+        links=otlp.links(span.links, redactor),
     )
 
 

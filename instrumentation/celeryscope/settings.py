@@ -89,6 +89,9 @@ class Settings:
         "Longest `repr` of a task's arguments, positional and by keyword each; the middle of a longer one is cut out.",
         default=4096,
     )
+    capture_locals: bool = _help(
+        "Send the variables of the application's own frames with a failure, redacted and bounded.", default=False
+    )
     redact: bool = _help(
         "Redact values of telling names. Passwords in URLs and private keys are redacted even when this is off.",
         default=True,

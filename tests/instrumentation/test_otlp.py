@@ -9,6 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import TracerProvider
 
 from celeryscope import otlp
+from celeryscope.redaction import Redactor
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
@@ -66,7 +67,7 @@ def test_a_span_with_event_link_and_parent_survives_the_encoding() -> None:
     with tracer.start_as_current_span("parent") as parent, tracer.start_as_current_span("child") as child:
         child.add_event("something", {"n": 1})
         child.add_link(parent.get_span_context())
-    payload = otlp.sdk_span(child)
+    payload = otlp.sdk_span(child, Redactor())
     request = otlp.request("spans", {(b"{}", otlp.scope("t", "2")): [payload]})
     span = (
         json_format.Parse(_ids_as_base64(request), ExportTraceServiceRequest())
@@ -98,4 +99,4 @@ def test_text_that_has_no_utf_8_form_is_sent_all_the_same() -> None:
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
     with tracer.start_as_current_span(broken) as span:
         span.add_event(broken)
-    assert orjson.loads(otlp.sdk_span(span))["name"] == "? name"
+    assert orjson.loads(otlp.sdk_span(span, Redactor()))["name"] == "? name"

@@ -231,6 +231,11 @@ def test_what_only_talks_of_secrets_stays(text: str) -> None:
         ("os.environ['SECRET_KEY'] = 'abc'", "os.environ['SECRET_KEY'] = '[redacted]'"),
         ('password: str = "hunter2"', 'password: [redacted] = "[redacted]"'),
         ("token=abc&user=7", "token=[redacted]&user=7"),
+        (r"{'password': 'a\', 'token': 'b', 'order': 7}", "{'password': '[redacted]', 'order': 7}"),
+        (
+            '  File "a.py", line 1, in f\n    say(f"password=\'{one}")\nValueError: that is \'it\'\n',
+            "  File \"a.py\", line 1, in f\n    say(f\"password='[redacted]\nValueError: that is 'it'\n",
+        ),
     ],
 )
 def test_no_more_than_the_value_is_redacted(text: str, redacted: str) -> None:

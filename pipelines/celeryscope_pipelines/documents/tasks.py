@@ -15,7 +15,7 @@ _FROM_RESOURCE = (
     semconv.HOST_NAME,
     semconv.PROCESS_PID,
 )
-_NOT_HERE = (semconv.EXCEPTION_STACKTRACE, semconv.LOG_RECORD_UID)
+_NOT_HERE = (semconv.EXCEPTION_STACKTRACE, semconv.LOCALS, semconv.LOG_RECORD_UID)
 
 
 def attempt(record: Record) -> Iterator[Write]:

@@ -130,6 +130,7 @@ _DATES: Final = (*sorted(MOMENTS), semconv.FIRST_SEEN, semconv.LAST_SEEN)
 _WORDS: Final = (
     semconv.ARGS,
     semconv.KWARGS,
+    semconv.LOCALS,
     semconv.RETRY_REASON,
     semconv.EXCEPTION_STACKTRACE,
     semconv.STACK_TRACE,
