@@ -21,6 +21,8 @@ class Sink:
         self.answer: dict[str, Any] = {}
         self.logs: list[dict[str, Any]] = []
         self.spans: list[dict[str, Any]] = []
+        self.bodies: list[bytes] = []
+        """Requests as they came, unpacked."""
         self.requests = 0
         self.tokens: set[str | None] = set()
         self._lock = threading.Lock()
@@ -106,6 +108,7 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
+            sink.bodies.append(body)
             status = sink.keep(json.loads(body), self.headers["Authorization"])
             answer = json.dumps(sink.answer).encode()
             self.send_response(status)
