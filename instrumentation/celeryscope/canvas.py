@@ -92,7 +92,7 @@ _HANDED_ON = {semconv.HEADER_ROOT, semconv.HEADER_GROUP_SIZE, semconv.HEADER_PAT
 
 def attributes(request: Getter, header: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of a request's place in its canvas; ``header`` is ours, empty when the publisher had none."""
-    planned = header or plan(request)
+    planned = header if _KNOWN & header.keys() else plan(request)
     values: dict[str, Any] = {}
     index = request.get("group_index")
     # Celery also calls the body of a chord a member of its own header; but members have an index.
@@ -115,6 +115,10 @@ def attributes(request: Getter, header: Mapping[str, Any]) -> dict[str, Any]:
 def _after_text(before: int, entry: Entry) -> str:
     after = entry[2] if len(entry) > 2 else before
     return ",".join(map(str, after)) if isinstance(after, list) else str(after)
+
+
+_KNOWN = {semconv.HEADER_SENT_AT, semconv.HEADER_PLAN}
+"""A header with one of these tells the plan, if there is one."""
 
 
 def plan(embed: Getter) -> dict[str, Any]:

@@ -66,6 +66,8 @@ def encoded(values: Mapping[Any, Any]) -> str:
             parts.append(f'{head}{{"stringValue":{_quoted(value)}}}}}')
         elif kind is int and -(2**63) <= value < 2**63:
             parts.append(f'{head}{{"intValue":"{value}"}}}}')
+        elif kind is float and value - value == 0:  # NaN and infinities have no JSON number
+            parts.append(f'{head}{{"doubleValue":{value!r}}}}}')
         else:
             parts.append(f"{head}{orjson.dumps(any_value(value)).decode()}}}")
     return ",".join(parts)
@@ -97,13 +99,13 @@ def log_record(
     body: str,
     severity_text: str,
     event_name: str | None = None,
-    trace_id: int = 0,
-    span_id: int = 0,
+    trace_id: str = "",
+    span_id: str = "",
 ) -> bytes:
-    """A ``LogRecord``; ``attributes`` as made by ``encoded``, severity by its text ("INFO")."""
+    """A ``LogRecord``; ``attributes`` as made by ``encoded``, severity by its text ("INFO"), ids hexadecimal."""
     name = f',"eventName":{_quoted(event_name)}' if event_name else ""
-    trace = f',"traceId":"{trace_id:032x}"' if trace_id else ""
-    span = f',"spanId":"{span_id:016x}"' if span_id else ""
+    trace = f',"traceId":"{trace_id}"' if trace_id else ""
+    span = f',"spanId":"{span_id}"' if span_id else ""
     return _bytes(
         f'{{"timeUnixNano":"{time_ns}","severityNumber":{SEVERITY_NUMBERS[severity_text]}'
         f',"severityText":"{severity_text}","body":{{"stringValue":{_quoted(body)}}}'
@@ -113,9 +115,9 @@ def log_record(
 
 def span(  # noqa: PLR0913 - an OTLP span has that many fields
     *,
-    trace_id: int,
-    span_id: int,
-    parent_id: int,
+    trace_id: str,
+    span_id: str,
+    parent_id: str,
     name: str,
     kind: int,
     started_ns: int,
@@ -127,18 +129,18 @@ def span(  # noqa: PLR0913 - an OTLP span has that many fields
     links: str = "",
     trace_state: str = "",
 ) -> bytes:
-    """A ``Span`` that has ended; ``parent_id`` is 0 at a trace's root.
+    """A ``Span`` that has ended; ids are hexadecimal, ``parent_id`` is empty at a trace's root.
 
     ``attributes`` as made by ``encoded``, ``events`` and ``links`` as by the functions of these names; ``kind`` and
     ``status`` are OTLP's numbers.
     """
-    parent = f',"parentSpanId":"{parent_id:016x}"' if parent_id else ""
+    parent = f',"parentSpanId":"{parent_id}"' if parent_id else ""
     state = f',"traceState":{_quoted(trace_state)}' if trace_state else ""
     more = f',"events":[{events}]' if events else ""
     linked = f',"links":[{links}]' if links else ""
     said = f',"message":{_quoted(message)}' if message else ""
     return _bytes(
-        f'{{"traceId":"{trace_id:032x}","spanId":"{span_id:016x}"{parent}{state}'
+        f'{{"traceId":"{trace_id}","spanId":"{span_id}"{parent}{state}'
         f',"name":{_quoted(name)},"kind":{kind}'
         f',"startTimeUnixNano":"{started_ns}","endTimeUnixNano":"{ended_ns}"'
         f',"attributes":[{attributes}],"status":{{"code":{status}{said}}}{more}{linked}}}'
@@ -150,9 +152,9 @@ def sdk_span(readable: ReadableSpan, redactor: Redactor) -> bytes:
     context = readable.get_span_context()
     assert context is not None
     return span(
-        trace_id=context.trace_id,
-        span_id=context.span_id,
-        parent_id=readable.parent.span_id if readable.parent is not None else 0,
+        trace_id=trace_hex(context.trace_id),
+        span_id=span_hex(context.span_id),
+        parent_id=span_hex(readable.parent.span_id) if readable.parent is not None else "",
         name=readable.name,
         kind=SPAN_KINDS[readable.kind],
         started_ns=readable.start_time or 0,
@@ -164,6 +166,16 @@ def sdk_span(readable: ReadableSpan, redactor: Redactor) -> bytes:
         links=links(readable.links, redactor),
         trace_state=context.trace_state.to_header() if context.trace_state else "",
     )
+
+
+def trace_hex(trace_id: int) -> str:
+    """A trace id as OTLP/JSON has it; empty for 0."""
+    return f"{trace_id:032x}" if trace_id else ""
+
+
+def span_hex(span_id: int) -> str:
+    """A span id as OTLP/JSON has it; empty for 0."""
+    return f"{span_id:016x}" if span_id else ""
 
 
 def events(of_span: Iterable[tuple[int, str, Mapping[str, Any]]], redactor: Redactor) -> str:

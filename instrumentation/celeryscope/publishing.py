@@ -9,7 +9,7 @@ from celery import Celery, current_app
 from celery._state import get_current_worker_task
 from opentelemetry import trace
 from opentelemetry.propagate import inject
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
 from celeryscope import canvas, otlp, semconv, tasks
 from celeryscope.clock import now_us
@@ -18,7 +18,7 @@ from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
 from celeryscope.spool import format as frame
 from celeryscope.spool.format import Item
-from celeryscope.tracing import TaskSpans, context_of, link_text
+from celeryscope.tracing import TaskSpans, ids_of, link_text
 
 _SYSTEMS = {
     "amqp": "rabbitmq",
@@ -71,7 +71,7 @@ class Publishing:
             semconv.MESSAGING_DESTINATION: values[semconv.MESSAGING_DESTINATION],
             **tasks.identity(values),
         }
-        span = self._spans.begin(f"apply_async/{sender}", SpanKind.PRODUCER, values[semconv.ROOT_ID], on_span)
+        span = self._spans.begin_publish(f"apply_async/{sender}", values[semconv.ROOT_ID], on_span)
         # Not made current: Celery tells nobody when a publish fails, and the span would stay current for good.
         inject(headers, context=trace.set_span_in_context(span))
         self._finish_failed()
@@ -90,15 +90,15 @@ class Publishing:
             semconv.STATE: semconv.STATE_SENT,
             semconv.CLOCK: tasks.clock_of(tasks.header_of(headers)),
         }
-        context = context_of(publish.span, values[semconv.ROOT_ID])
+        ids = ids_of(publish.span, values[semconv.ROOT_ID])
         payload = otlp.log_record(
             time_ns=publish.sent_at * 1000,
             attributes=otlp.encoded(values),
             body=f"Task {sender} sent",
             severity_text="INFO",
             event_name=semconv.EVENT_TASK_SENT,
-            trace_id=context[0],
-            span_id=context[1],
+            trace_id=ids.trace_id,
+            span_id=ids.span_id,
         )
         event = Item(frame.LOG, 0, 0, payload, otlp.EVENTS_SCOPE)
         recorder.write(event, *self._ended_span(publish))
@@ -136,9 +136,9 @@ class Publishing:
         if span is None:
             return []
         payload = otlp.span(
-            trace_id=span.context.trace_id,
-            span_id=span.context.span_id,
-            parent_id=span.parent_id,
+            trace_id=span.ids.trace_id,
+            span_id=span.ids.span_id,
+            parent_id=span.ids.parent_id,
             name=span.name,
             kind=otlp.SPAN_KINDS[span.kind],
             started_ns=span.start_time,

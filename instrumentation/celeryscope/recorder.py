@@ -140,8 +140,8 @@ class Recorder:
             body=body,
             severity_text=severity,
             event_name=event_name,
-            trace_id=context[0],
-            span_id=context[1],
+            trace_id=otlp.trace_hex(context[0]),
+            span_id=otlp.span_hex(context[1]),
         )
         self.write(Item(frame.LOG, flags, key, payload, self._scope(scope, None) if scope else otlp.EVENTS_SCOPE))
 

@@ -1,18 +1,17 @@
 """What happens while a task runs, in the process that runs it: CONSUMER span, ``started`` to final event."""
 
-import secrets
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from random import getrandbits
 from typing import Any
 
 from celery.app.task import Context, Task
 from celery.exceptions import Reject
 from opentelemetry import context as context_api
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
 from celeryscope import exceptions, frame_locals, otlp, semconv, tasks
 from celeryscope.clock import now_us
@@ -21,9 +20,9 @@ from celeryscope.interruptions import is_told_by_the_task_process
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder, Role
 from celeryscope.redaction import Redactor
-from celeryscope.spool.state import End, SpanEnd, Start
+from celeryscope.spool.state import End, SpanEnd, Start, attributes
 from celeryscope.task_span import TaskSpan
-from celeryscope.tracing import TaskSpans, context_of, link_from, parent_id_of, parent_of
+from celeryscope.tracing import TaskSpans, ids_of
 
 _FINAL_EVENTS = {
     "SUCCESS": semconv.EVENT_TASK_SUCCEEDED,
@@ -45,31 +44,35 @@ def failure_kind(error: BaseException) -> str:
 
 def new_delivery() -> str:
     """A fresh delivery id: 16 hexadecimal digits, whose number is the key of the delivery's frames in the spool."""
-    return secrets.token_hex(8)
+    return f"{getrandbits(64):016x}"
 
 
 @dataclass(slots=True)
 class Attempt:
     """An attempt under way in this process; lives on its request."""
 
-    name: str
     start: Start
     key: int
     """Of its delivery in the spool."""
-    started_at: int
     clock: int
     span: trace.Span
-    context: tuple[int, int]
-    """(trace id, span id)."""
     token: Any
     closed: bool = False
     last: dict[str, Any] = field(default_factory=dict)
     """What its span says at its end."""
+    _values: dict[str, Any] | None = None
 
     @property
     def values(self) -> dict[str, Any]:
-        """What all its events say, as attributes."""
-        return self.start["attributes"]
+        """What its events say, as attributes; made when somebody asks."""
+        if self._values is None:
+            self._values = attributes(self.start)
+        return self._values
+
+    @property
+    def context(self) -> tuple[int, int]:
+        """(trace id, span id)."""
+        return int(self.start["trace_id"] or "0", 16), self.span.get_span_context().span_id
 
 
 def attempt_of(request: Context | None) -> Attempt | None:
@@ -92,34 +95,32 @@ class Running:
         request = task.request
         source = vars(request)
         header = tasks.header_of(source)
-        values = tasks.snapshot(source, self._recorder.arguments)
-        started_at = now_us()
-        delivery = values[semconv.DELIVERY] or new_delivery()
-        values[semconv.TASK_NAME] = task.name
-        values[semconv.DELIVERY] = delivery
-        values[semconv.WORKER] = source.get("hostname")
-        values[semconv.MESSAGING_SYSTEM] = self._publishing.system
-        values[semconv.STARTED_AT] = started_at
-        values |= tasks.waiting(values, started_at)
-        values[semconv.STATE] = semconv.STATE_STARTED
-        values[semconv.CLOCK] = clock = self._recorder.clock.tick(tasks.clock_of(header))
-        values[semconv.LOG_RECORD_UID] = self._recorder.uid()
-        key, root_id = int(delivery, 16), values[semconv.ROOT_ID]
-        parent, previous = parent_of(request, source), link_from(header.get(semconv.HEADER_PREVIOUS))
-        span = self._spans.begin(
-            f"run/{task.name}", SpanKind.CONSUMER, root_id, tasks.span_attributes(values), parent, key, previous
-        )
-        ids = context_of(span, root_id)
+        delivery = header.get(semconv.HEADER_DELIVERY) or new_delivery()
+        key = int(delivery, 16)
+        clock = self._recorder.clock.tick(tasks.clock_of(header))
         start = Start(
-            time_ns=started_at * 1000,
-            body=f"Task {task.name} started",
-            trace_id=f"{ids[0]:x}",
-            span_id=ids[1] if span.is_recording() else 0,
-            parent_id=parent_id_of(span),
-            attributes=values,
+            time_ns=time.time_ns(),
+            name=task.name,
+            delivery=delivery,
+            worker=source.get("hostname"),
+            system=self._publishing.system,
+            clock=clock,
+            uid=self._recorder.uid(),
+            request=tasks.told(source, self._recorder.arguments),
+            trace_id="",
+            span_id="",
+            parent_id="",
         )
-        token = context_api.attach(trace.set_span_in_context(span, parent))
-        setattr(request, tasks.ATTEMPT, Attempt(task.name, start, key, started_at, clock, span, ids, token))
+        root_id = header.get(semconv.HEADER_ROOT) or source.get("root_id") or source.get("id")
+        span, context = self._spans.begin_run(
+            f"run/{task.name}", request, root_id, lambda: tasks.span_attributes(attributes(start)), key
+        )
+        ids = ids_of(span, root_id)
+        start["trace_id"] = ids.trace_id
+        if span.is_recording():
+            start["span_id"], start["parent_id"] = ids.span_id, ids.parent_id
+        token = context_api.attach(trace.set_span_in_context(span, context))
+        setattr(request, tasks.ATTEMPT, Attempt(start, key, clock, span, token))
         self._recorder.start(start, key)
 
     @guarded
@@ -160,7 +161,7 @@ class Running:
         attempt = attempt_of(task.request)
         if attempt is None:
             return
-        end = _NOTHING
+        end: End | None = None
         if state is None and not attempt.closed:
             self._interrupted(attempt, task)
         elif not attempt.closed:
@@ -169,8 +170,10 @@ class Running:
         self._ended.attempt = attempt
         span = self._spans.end(attempt.span, attempt.last)
         if span is not None:
-            end = End(**{**end, "span": _span_end(span, attempt.last, self._recorder.redactor)})
-        if end["event"] or end["span"]:
+            # A failure was told when it happened; its span says the same.
+            end = end or End(event=None, time_ns=0, severity="", body="", attributes=attempt.last, span=None)
+            end["span"] = _span_end(span, task.name, self._recorder.redactor)
+        if end is not None:
             self._recorder.end(attempt.start, end, attempt.key, failure=end["severity"] == "ERROR")
         context_api.detach(attempt.token)
 
@@ -218,7 +221,7 @@ class Running:
             if isinstance(retval, BaseException):
                 described |= self._recorder.describe(retval)
             attempt.span.set_status(Status(StatusCode.ERROR, described.get(semconv.EXCEPTION_MESSAGE, state)))
-        body = f"Task {attempt.name} {event.rsplit('.', 1)[1]}"
+        body = f"Task {attempt.start['name']} {event.rsplit('.', 1)[1]}"
         return self._close(attempt, event, severity, body, described)
 
     def _close(self, attempt: Attempt, event: str, severity: str, body: str, described: dict[str, Any]) -> End:
@@ -229,29 +232,28 @@ class Running:
         attempt.clock = self._recorder.clock.tick(attempt.clock)
         attempt.last = {
             semconv.STATE: semconv.TASK_STATES[event],
-            semconv.RUNTIME: (ended_at - attempt.started_at) / 1e6,
+            semconv.RUNTIME: (time_ns - attempt.start["time_ns"]) / 1e9,
             semconv.CLOCK: attempt.clock,
         }
         said = {semconv.LOG_RECORD_UID: self._recorder.uid(), semconv.ENDED_AT: ended_at, **attempt.last, **described}
         return End(event=event, time_ns=time_ns, severity=severity, body=body, attributes=said, span=None)
 
 
-_NOTHING = End(event=None, time_ns=0, severity="", body="", attributes={}, span=None)
-
-
-def _span_end(span: TaskSpan, ours: Mapping[str, Any], redactor: Redactor) -> SpanEnd:
-    # What the task itself has set on its span may be anything.
-    attributes = redactor.fields(span.attributes) if span.attributes.keys() - ours.keys() else span.attributes
-    return SpanEnd(
-        name=span.name,
-        started_ns=span.start_time,
-        ended_ns=span.end_time,
-        status=otlp.SPAN_STATUS[span.status.status_code],
-        message=redactor.text(span.status.description or ""),
-        attributes=otlp.encoded(attributes),
-        events=otlp.events(span.events, redactor),
-        links=otlp.links(span.links, redactor),
-    )
+def _span_end(span: TaskSpan, task: str, redactor: Redactor) -> SpanEnd:
+    """Only what is not as it always is; what the task itself has set on its span may be anything, so it is redacted."""
+    end = SpanEnd(ended_ns=span.end_time)
+    if span.name != f"run/{task}":
+        end["name"] = span.name
+    if span.status.status_code is not StatusCode.UNSET:
+        end["status"] = otlp.SPAN_STATUS[span.status.status_code]
+        end["message"] = redactor.text(span.status.description or "")
+    if span.attributes:
+        end["attributes"] = otlp.encoded(redactor.fields(span.attributes))
+    if span.events:
+        end["events"] = otlp.events(span.events, redactor)
+    if span.links:
+        end["links"] = otlp.links(span.links, redactor)
+    return end
 
 
 def _retry_times(reason: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ SERVICE_PREFIXES = tuple(
 
 _LIST = tuple[str, ...]
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+_COMPRESSIONS = ("auto", "gzip", "none")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -58,6 +59,9 @@ class Settings:
     ship: bool = _help("Off: this process only writes its spool; `celeryscope agent` ships it.", default=True)
     ship_interval: float = _help("Seconds between two looks of the shipper at the spool.", default=1.0)
     request_max_bytes: int = _help("Size of a request to the collector before compression.", default=1024 * 1024)
+    compression: str = _help(
+        "`gzip`, `none`, or `auto`: gzip unless the collector is on the same host.", default="auto"
+    )
     request_timeout: float = _help("Seconds to wait for the collector's answer.", default=10.0)
     flush_timeout: float = _help("Seconds that a process waits at its end for the collector.", default=5.0)
     heartbeat_interval: float = _help("Seconds between two heartbeats of a worker.", default=30.0)
@@ -162,6 +166,8 @@ class Settings:
             for name in ("ca_file", "client_cert_file", "client_key_file")
             if (path := getattr(self, name)) and not Path(path).is_file()
         ]
+        if self.compression not in _COMPRESSIONS:
+            problems.append(f"{PREFIX}COMPRESSION: must be one of {', '.join(_COMPRESSIONS)}")
         problems += self._problems_of_logs()
         if problems:
             raise ConfigError("\n".join(problems))

@@ -30,6 +30,7 @@ _SIGKILL = "signal 9 "
 _OUT_OF_MEMORY = "Killed by the kernel's out-of-memory killer."
 
 _TELL_INTERVAL = 1.0
+_SWEEP_AT = 1_000
 
 
 class Supervising:
@@ -39,8 +40,8 @@ class Supervising:
         self._recorder = recorder
         self._kills = kills
         self._publishing = publishing
-        # A request lives as long as its job does; so nothing has to be cleaned up here.
-        self._requests: weakref.WeakValueDictionary[str, Request] = weakref.WeakValueDictionary()
+        self._requests: dict[str, weakref.ref[Request]] = {}
+        self._sweep_at = _SWEEP_AT
         self._told: weakref.WeakSet[Request] = weakref.WeakSet()
         self._stop = threading.Event()
         publishing.supervised = self._message_of
@@ -53,7 +54,19 @@ class Supervising:
         header[semconv.HEADER_DELIVERY] = new_delivery()
         header[semconv.HEADER_CLOCK] = self._recorder.clock.tick(tasks.clock_of(header))
         request.request_dict[semconv.HEADER] = header
-        self._requests[request.id] = request
+        # Not a WeakValueDictionary: what that does for each request when it ends costs more than all of the above.
+        self._requests[request.id] = weakref.ref(request)
+        if len(self._requests) >= self._sweep_at:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """A request lives as long as its job does; forget those that are gone."""
+        self._requests = {task_id: found for task_id, found in self._requests.items() if found() is not None}
+        self._sweep_at = max(2 * len(self._requests), _SWEEP_AT)
+
+    def _request(self, task_id: Any) -> Request | None:
+        found = self._requests.get(task_id)
+        return found() if found is not None else None
 
     def watch(self) -> None:
         """From now on tell which deliveries wait in this worker for a free process, or for their eta.
@@ -101,7 +114,7 @@ class Supervising:
     @guarded
     def failed(self, sender: Task, task_id: str, einfo: Any = None, exception: Any = None, **_: Any) -> None:
         """``task_failure`` of a task whose process can't say so itself: it was killed, by whomever."""
-        request = None if self._recorder.role is Role.POOL_CHILD else self._requests.get(task_id)
+        request = None if self._recorder.role is Role.POOL_CHILD else self._request(task_id)
         if request is None or attempt_of(sender.request) is not None or isinstance(exception, Reject):
             return
         error = exception if isinstance(exception, BaseException) else exceptions.original(einfo)
@@ -124,7 +137,7 @@ class Supervising:
         source = vars(request)
         if self._has_ended(source):
             return
-        known = self._requests.get(request.id)
+        known = self._request(request.id)
         values = self._ended(source, request.hostname, known.time_start if known else None)
         values |= {semconv.TERMINATED: bool(terminated), semconv.EXPIRED: bool(expired)}
         how = "terminated" if terminated else "expired" if expired else "revoked"
@@ -161,7 +174,7 @@ class Supervising:
 
     def _message_of(self, task_id: Any) -> Mapping[str, Any] | None:
         """What this process publishes for a task it supervises (its errbacks) belongs to the workflow of the task."""
-        request = self._requests.get(task_id)
+        request = self._request(task_id)
         return request.request_dict if request is not None else None
 
     def _snapshot(self, source: Any) -> dict[str, Any]:

@@ -6,10 +6,10 @@ takes this one only while ours is the only processor and the sampler is the defa
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from celeryscope import semconv
@@ -22,42 +22,55 @@ Describe = Callable[[BaseException], dict[str, str]]
 """From an exception to its ``exception.*`` attributes, redacted and bounded."""
 
 
+class Ids(NamedTuple):
+    """Of a span, hexadecimal as OTLP/JSON has them; ``parent_id`` is empty at a trace's root."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    trace_state: TraceState | None = None
+
+
+SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+
+
 class TaskSpan(trace.Span):
     """A span that is recorded and sampled; times are nanoseconds since the Unix epoch; ``end`` is final."""
 
     __slots__ = (
+        "_context",
         "_describe",
         "attributes",
-        "context",
         "end_time",
         "events",
+        "ids",
         "kind",
         "links",
         "name",
-        "parent_id",
         "start_time",
         "status",
     )
 
-    def __init__(
-        self, name: str, kind: SpanKind, context: SpanContext, parent_id: int, links: list[Link], describe: Describe
-    ) -> None:
+    def __init__(self, name: str, kind: SpanKind, ids: Ids, describe: Describe) -> None:
         self.name = name
         self.kind = kind
-        self.context = context
-        self.parent_id = parent_id
+        self.ids = ids
         self.start_time = time.time_ns()
         self.end_time = 0
         self.status = _UNSET
         self.attributes: dict[str, Any] = {}
         self.events: list[tuple[int, str, Mapping[str, Any]]] = []
         """(time, name, attributes)"""
-        self.links = links
+        self.links: list[Link] = []
         self._describe = describe
+        self._context: SpanContext | None = None
 
     def get_span_context(self) -> SpanContext:
-        """Its ids."""
-        return self.context
+        """Its ids, as OpenTelemetry has them; made when somebody asks."""
+        if self._context is None:
+            ids = self.ids
+            self._context = SpanContext(int(ids.trace_id, 16), int(ids.span_id, 16), False, SAMPLED, ids.trace_state)
+        return self._context
 
     def is_recording(self) -> bool:
         """Whether it has not ended."""

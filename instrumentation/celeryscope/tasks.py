@@ -59,6 +59,44 @@ def snapshot(request: Getter, shown: Callable[[Any], str | None]) -> dict[str, A
     return values
 
 
+def told(source: Getter, shown: Callable[[Any], str | None]) -> dict[str, Any]:
+    """Of a request's dict what ``snapshot`` reads, bounded and redacted: what is written down when a task starts."""
+    kept = {key: value for key in _TOLD if (value := source.get(key)) is not None}
+    if args := source.get("argsrepr"):
+        kept["argsrepr"] = args if args in _NO_ARGUMENTS else shown(args)
+    if kwargs := source.get("kwargsrepr"):
+        kept["kwargsrepr"] = kwargs if kwargs in _NO_ARGUMENTS else shown(kwargs)
+    if delivery_info := source.get("delivery_info"):
+        kept["delivery_info"] = {key: delivery_info.get(key) for key in ("routing_key", "redelivered")}
+    if stamps := source.get("stamps"):
+        kept["stamps"] = {name: list(of) if isinstance(of, set | frozenset) else of for name, of in stamps.items()}
+    header = header_of(source)
+    if semconv.HEADER_SENT_AT not in header and (plan := canvas.plan(source)):
+        kept[semconv.HEADER] = header | plan
+    return kept
+
+
+_TOLD = (
+    "id",
+    "task",
+    "root_id",
+    "parent_id",
+    "retries",
+    "eta",
+    "expires",
+    "origin",
+    "group",
+    "group_index",
+    semconv.HEADER,
+)
+_NO_ARGUMENTS = ("()", "{}")
+
+
+def as_told(text: Any) -> str | None:
+    """``shown`` for what ``told`` has kept."""
+    return text or None
+
+
 def _stamped(stamps: Mapping[str, Any], shown: Callable[[Any], str | None]) -> list[str] | None:
     """``name=value`` of each value of a message's stamps, sorted: Celery makes sets of them."""
     pairs = [

@@ -3,10 +3,11 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
+from celery.app.task import Context
 from opentelemetry import context as context_api
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.celery import celery_getter
@@ -14,11 +15,11 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, Tracer, TracerP
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
-from celeryscope import semconv
+from celeryscope import otlp, semconv
 from celeryscope.__about__ import __version__
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
-from celeryscope.task_span import Describe, TaskSpan
+from celeryscope.task_span import Describe, Ids, TaskSpan
 
 _TRACE_DIGITS = 32
 _workflow: ContextVar[int] = ContextVar("celeryscope_workflow_trace_id", default=0)
@@ -63,39 +64,42 @@ class TaskSpans:
             if made_by_us and provider.sampler is DEFAULT_ON:
                 self._processors = provider._active_span_processor
 
-    def begin(
-        self,
-        name: str,
-        kind: trace.SpanKind,
-        root_id: str | None,
-        attributes: Mapping[str, Any],
-        parent: context_api.Context | None = None,
-        key: int = 0,
-        previous: trace.Link | None = None,
-    ) -> trace.Span:
-        """A new span below the current one of ``parent`` (None: the current context), else in the workflow's trace.
+    def begin_publish(self, name: str, root_id: str | None, attributes: Mapping[str, Any]) -> trace.Span:
+        """The PRODUCER span of a message, below the current one, else in the workflow's trace.
 
         ``attributes`` go to the span only where somebody besides the spool may look at it; None values are left out.
-        ``key``: the delivery that it is the span of; ``previous``: the link to the attempt before.
         """
-        if self._processors is not None and len(self._processors._span_processors) == 1:
-            return self._light(name, kind, root_id, parent, [previous] if previous else [])
-        token = _workflow.set(trace_id_of(root_id))
-        try:
-            seen = {key: value for key, value in attributes.items() if value is not None}
-            span = self._tracer.start_span(
-                name, context=parent, kind=kind, attributes=seen, links=[previous] if previous else None
-            )
-        finally:
-            _workflow.reset(token)
-        if key and self._processor is not None:
+        if self._is_alone:
+            above = trace.get_current_span().get_span_context()
+            return self._light(name, trace.SpanKind.PRODUCER, root_id, _above(above))
+        return self._heavy(name, trace.SpanKind.PRODUCER, root_id, attributes, None, None)
+
+    def begin_run(
+        self, name: str, request: Context, root_id: str | None, attributes: Callable[[], Mapping[str, Any]], key: int
+    ) -> tuple[trace.Span, context_api.Context]:
+        """The CONSUMER span of the delivery ``key``, below the publisher's, and the context it is to be current in.
+
+        ``attributes`` as in ``begin_publish``, and asked for only then.
+        """
+        source = vars(request)
+        header = source.get(semconv.HEADER)
+        told = header.get(semconv.HEADER_PREVIOUS) if isinstance(header, dict) else None
+        previous = link_from(told) if told else None
+        if self._is_alone:
+            above, context = _publisher(request, source)
+            span = self._light(name, trace.SpanKind.CONSUMER, root_id, above)
+            if previous and isinstance(span, TaskSpan):
+                span.links.append(previous)
+            return span, context
+        context = propagate.extract(request, getter=celery_getter)
+        span = self._heavy(name, trace.SpanKind.CONSUMER, root_id, attributes(), context, previous)
+        if self._processor is not None:
             self._processor.keys[span.get_span_context().span_id] = key
-        return span
+        return span, context
 
     def end(self, span: trace.Span, last: Mapping[str, Any]) -> TaskSpan | None:
-        """End the span; returned when the caller has to write it. ``last``: attributes that are known only now."""
+        """End the span; returned when the caller has to write it, and ``last``, attributes known only now, with it."""
         if isinstance(span, TaskSpan):
-            span.set_attributes(last)
             span.end()
             return span
         if span.is_recording():
@@ -105,47 +109,73 @@ class TaskSpans:
             self._processor.keys.pop(span.get_span_context().span_id, None)
         return None
 
-    def _light(
+    @property
+    def _is_alone(self) -> bool:
+        """Whether nobody but the spool sees spans; applications may add processors at any time."""
+        return self._processors is not None and len(self._processors._span_processors) == 1
+
+    def _heavy(
         self,
         name: str,
         kind: trace.SpanKind,
         root_id: str | None,
+        attributes: Mapping[str, Any],
         parent: context_api.Context | None,
-        links: list[trace.Link],
+        previous: trace.Link | None,
     ) -> trace.Span:
-        above = trace.get_current_span(parent).get_span_context()
-        trace_id, flags, parent_id = above.trace_id, above.trace_flags, above.span_id
-        if not above.is_valid:
-            trace_id, flags, parent_id = trace_id_of(root_id) or self._ids.generate_trace_id(), _SAMPLED, 0
-        context = trace.SpanContext(trace_id, self._ids.generate_span_id(), False, flags, above.trace_state)
-        return (
-            TaskSpan(name, kind, context, parent_id, links, self._describe)
-            if flags.sampled
-            else trace.NonRecordingSpan(context)
-        )
+        token = _workflow.set(trace_id_of(root_id))
+        try:
+            seen = {key: value for key, value in attributes.items() if value is not None}
+            links = [previous] if previous else None
+            return self._tracer.start_span(name, context=parent, kind=kind, attributes=seen, links=links)
+        finally:
+            _workflow.reset(token)
+
+    def _light(self, name: str, kind: trace.SpanKind, root_id: str | None, above: "_Above | None") -> trace.Span:
+        span_id = otlp.span_hex(self._ids.generate_span_id())
+        if above is None:
+            trace_id = otlp.trace_hex(trace_id_of(root_id) or self._ids.generate_trace_id())
+            return TaskSpan(name, kind, Ids(trace_id, span_id, ""), self._describe)
+        trace_id, parent_id, sampled, trace_state = above
+        if sampled:
+            return TaskSpan(name, kind, Ids(trace_id, span_id, parent_id, trace_state), self._describe)
+        context = trace.SpanContext(int(trace_id, 16), int(span_id, 16), False, None, trace_state)
+        return trace.NonRecordingSpan(context)
 
 
-_SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+class _Above(NamedTuple):
+    """The span above another; ids are hexadecimal."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+    trace_state: trace.TraceState | None = None
 
 
-def parent_of(request: Any, source: Mapping[str, Any]) -> context_api.Context:
-    """The publisher's context from a task's request; ``source``: the request's own dict.
+def _above(context: trace.SpanContext) -> _Above | None:
+    if not context.is_valid:
+        return None
+    ids = otlp.trace_hex(context.trace_id), otlp.span_hex(context.span_id)
+    return _Above(*ids, context.trace_flags.sampled, context.trace_state)
 
-    What is by far the commonest, a W3C ``traceparent`` alone, is read here, at half of what the propagators take.
+
+def _publisher(request: Context, source: Mapping[str, Any]) -> tuple[_Above | None, context_api.Context]:
+    """The publisher's span from a task's request, and its context; ``source``: the request's own dict.
+
+    What is by far the commonest, a W3C ``traceparent`` alone, is read here, at a fraction of what the propagators take.
     """
     given = source.get(_TRACEPARENT)
     known = propagate.get_global_textmap() is _DEFAULT_PROPAGATOR
-    if not (known and isinstance(given, str) and "tracestate" not in source and "baggage" not in source):
-        return propagate.extract(request, getter=celery_getter)
-    nothing = context_api.Context()
-    if not (found := _W3C.fullmatch(given)):
-        return nothing
-    context = trace.SpanContext(int(found[1], 16), int(found[2], 16), True, trace.TraceFlags(int(found[3], 16)))
-    return trace.set_span_in_context(trace.NonRecordingSpan(context), nothing) if context.is_valid else nothing
+    if known and isinstance(given, str) and "tracestate" not in source and "baggage" not in source:
+        found = _W3C.fullmatch(given)
+        return _Above(found[1], found[2], found[3] in _SAMPLED) if found else None, context_api.Context()
+    context = propagate.extract(request, getter=celery_getter)
+    return _above(trace.get_current_span(context).get_span_context()), context
 
 
 _TRACEPARENT = "traceparent"
-_W3C = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_W3C = re.compile("00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]([0-9a-f])")
+_SAMPLED = "13579bdf"
 _DEFAULT_PROPAGATOR = propagate.get_global_textmap() if "OTEL_PROPAGATORS" not in os.environ else None
 
 
@@ -217,15 +247,13 @@ def provider_with(processor: SpanProcessor) -> tuple[TracerProvider, bool]:
     return provider, missing
 
 
-def context_of(span: trace.Span, root_id: str | None) -> tuple[int, int]:
-    """(trace id, span id) for events: the span's, else the workflow's trace."""
-    context = span.get_span_context()
-    return (context.trace_id, context.span_id) if context.is_valid else (trace_id_of(root_id), 0)
-
-
-def parent_id_of(span: trace.Span) -> int:
-    """The id of the span above; 0 at a trace's root, and where that is not known."""
+def ids_of(span: trace.Span, root_id: str | None) -> Ids:
+    """The ids of a task's span; without one (spans are switched off) the workflow's trace."""
     if isinstance(span, TaskSpan):
-        return span.parent_id
+        return span.ids
+    context = span.get_span_context()
+    if not context.is_valid:
+        return Ids(otlp.trace_hex(trace_id_of(root_id)), "", "")
     parent = getattr(span, "parent", None)
-    return parent.span_id if isinstance(parent, trace.SpanContext) else 0
+    parent_id = parent.span_id if isinstance(parent, trace.SpanContext) else 0
+    return Ids(otlp.trace_hex(context.trace_id), otlp.span_hex(context.span_id), otlp.span_hex(parent_id))

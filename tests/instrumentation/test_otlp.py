@@ -47,8 +47,8 @@ def test_numbers_keep_their_type_and_size() -> None:
         body="b",
         severity_text="ERROR",
         event_name="celery.task.failed",
-        trace_id=255,
-        span_id=1,
+        trace_id=otlp.trace_hex(255),
+        span_id=otlp.span_hex(1),
     )
     record = _log(payload).resource_logs[0].scope_logs[0].log_records[0]
     found = {item.key: item.value for item in record.attributes}

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.celery import celery_getter
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
 from celeryscope import exceptions
 from celeryscope.redaction import Redactor
-from celeryscope.task_span import TaskSpan
-from celeryscope.tracing import parent_of
+from celeryscope.task_span import Ids, TaskSpan
+from celeryscope.tracing import _publisher
 
 
 def _described(error: BaseException) -> dict[str, str]:
@@ -26,7 +26,7 @@ def _described(error: BaseException) -> dict[str, str]:
 
 @pytest.fixture
 def span() -> TaskSpan:
-    return TaskSpan("run/x", SpanKind.CONSUMER, SpanContext(1, 2, False, TraceFlags(1)), 3, [], _described)
+    return TaskSpan("run/x", SpanKind.CONSUMER, Ids("1f", "2e", "3d"), _described)
 
 
 def test_what_an_application_sets_is_kept(span: TaskSpan) -> None:
@@ -100,9 +100,23 @@ hexadecimal = st.text("0123456789abcdef", min_size=16, max_size=16)
     )
 )
 def test_the_publishers_context_is_read_as_the_propagators_read_it(headers: dict[str, str]) -> None:
-    request = type("Request", (), headers)()
-    ours, theirs = parent_of(request, headers), propagate.extract(request, getter=celery_getter)
-    assert trace.get_current_span(ours).get_span_context() == trace.get_current_span(theirs).get_span_context()
+    request = type("Request", (), {})()
+    vars(request).update(headers)
+    above, _ = _publisher(request, headers)
+    theirs = trace.get_current_span(propagate.extract(request, getter=celery_getter)).get_span_context()
+    if not theirs.is_valid:
+        assert above is None
+    else:
+        assert above is not None
+        assert (int(above.trace_id, 16), int(above.span_id, 16)) == (theirs.trace_id, theirs.span_id)
+        assert above.sampled == theirs.trace_flags.sampled
+        assert (above.trace_state or {}) == theirs.trace_state
+
+
+def test_its_ids_are_those_that_opentelemetry_sees(span: TaskSpan) -> None:
+    context = span.get_span_context()
+    assert (context.trace_id, context.span_id, context.trace_flags.sampled) == (0x1F, 0x2E, True)
+    assert span.get_span_context() is context
 
 
 RUN = """

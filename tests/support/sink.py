@@ -107,7 +107,9 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers["Content-Encoding"] == "gzip":
+                body = gzip.decompress(body)
             sink.bodies.append(body)
             status = sink.keep(json.loads(body), self.headers["Authorization"])
             answer = json.dumps(sink.answer).encode()

@@ -6,6 +6,8 @@ import math
 import ssl
 import zlib
 from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -27,11 +29,13 @@ class CollectorClient:
         self._base = settings.endpoint.rstrip("/")
         self._headers = {
             "Content-Type": "application/json",
-            "Content-Encoding": "gzip",
             "User-Agent": f"celeryscope/{__version__}",
         }
         if settings.token:
             self._headers["Authorization"] = f"Bearer {settings.token}"
+        self._packs = _packs(settings)
+        if self._packs:
+            self._headers["Content-Encoding"] = "gzip"
         self._settings = settings
         self._pool: urllib3.PoolManager | None = None
 
@@ -40,10 +44,11 @@ class CollectorClient:
 
         Raises Rejected (the whole request, never again), Unauthorized, or Unavailable (later).
         """
-        packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
-        packed = packer.compress(body) + packer.flush()
+        if self._packs:
+            packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
+            body = packer.compress(body) + packer.flush()
         try:
-            response = self._connected().request("POST", self._base + path, body=packed, headers=self._headers)
+            response = self._connected().request("POST", self._base + path, body=body, headers=self._headers)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unavailable(f"The collector at {self._base} can't be reached: {error}") from error
         if response.status != 200:
@@ -61,6 +66,17 @@ class CollectorClient:
                 ssl_context=_tls(self._settings),
             )
         return self._pool
+
+
+def _packs(settings: Settings) -> bool:
+    """Whether to compress: what does not leave the host would cost both ends CPU and spare nobody anything."""
+    if settings.compression != "auto":
+        return settings.compression == "gzip"
+    host = urlsplit(settings.endpoint).hostname or ""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -1,6 +1,6 @@
 """Closes what a dead process left open: its spans and its attempts."""
 
-from celeryscope import otlp, semconv
+from celeryscope import semconv
 from celeryscope.spool.state import End, SpanEnd, Start, ended
 
 _MESSAGE = "The process that ran the task died (killed, out of memory, or the machine went away)."
@@ -10,17 +10,9 @@ _STATUS_ERROR = 2
 
 def lost_span(start: Start, died_at_ns: int) -> bytes:
     """The span (OTLP/JSON) of a delivery, ended at ``died_at_ns`` with status ERROR."""
-    span = SpanEnd(
-        name=f"run/{start['attributes'].get(semconv.TASK_NAME)}",
-        started_ns=start["time_ns"],
-        ended_ns=max(died_at_ns, start["time_ns"]),
-        status=_STATUS_ERROR,
-        message=_MESSAGE,
-        attributes=otlp.encoded({semconv.STATE: semconv.STATE_LOST}),
-        events="",
-        links="",
-    )
-    made = ended(start, End(event=None, time_ns=0, severity="", body="", attributes={}, span=span))[1]
+    span = SpanEnd(ended_ns=max(died_at_ns, start["time_ns"]), status=_STATUS_ERROR, message=_MESSAGE)
+    said = {semconv.STATE: semconv.STATE_LOST}
+    made = ended(start, End(event=None, time_ns=0, severity="", body="", attributes=said, span=span))[1]
     assert made is not None
     return made
 
@@ -31,14 +23,14 @@ def lost_event(start: Start, died_at_ns: int) -> bytes:
     Its clock is the one just behind the start's: whatever happened to the attempt elsewhere since (a redelivery) is
     later and wins. Its uid depends on the delivery alone, so that it exists once, whoever says it.
     """
-    known = start["attributes"]
-    ended_at = max(died_at_ns // 1000, known[semconv.STARTED_AT])
+    started_at = start["time_ns"] // 1000
+    ended_at = max(died_at_ns // 1000, started_at)
     said = {
-        semconv.LOG_RECORD_UID: uid(known[semconv.DELIVERY]),
+        semconv.LOG_RECORD_UID: uid(start["delivery"]),
         semconv.STATE: semconv.STATE_LOST,
-        semconv.CLOCK: known[semconv.CLOCK] + 1,
+        semconv.CLOCK: start["clock"] + 1,
         semconv.ENDED_AT: ended_at,
-        semconv.RUNTIME: (ended_at - known[semconv.STARTED_AT]) / 1e6,
+        semconv.RUNTIME: (ended_at - started_at) / 1e6,
         semconv.FAILURE_KIND: semconv.KIND_WORKER_LOST,
         semconv.EXCEPTION_TYPE: _TYPE,
         semconv.EXCEPTION_MESSAGE: _MESSAGE,
@@ -47,7 +39,7 @@ def lost_event(start: Start, died_at_ns: int) -> bytes:
         event=semconv.EVENT_TASK_LOST,
         time_ns=died_at_ns,
         severity="ERROR",
-        body=f"Task {known.get(semconv.TASK_NAME, '?')} lost: {_MESSAGE}",
+        body=f"Task {start['name']} lost: {_MESSAGE}",
         attributes=said,
         span=None,
     )

@@ -5,8 +5,7 @@ end what has come since. The shipper makes OTLP/JSON of them, many at once, whic
 task and the next; and a start whose end it reads in the same moment it need not make at all.
 """
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, Required, TypedDict
 
 import orjson
 
@@ -16,31 +15,42 @@ _CONSUMER = 5
 
 
 class Start(TypedDict):
-    """A delivery has begun to run; ``span_id`` is 0 when its span isn't sampled, ``parent_id`` at a trace's root."""
+    """A delivery has begun to run; times are nanoseconds, ids hexadecimal."""
 
     time_ns: int
-    body: str
-    trace_id: str
-    span_id: int
-    parent_id: int
-    attributes: dict[str, Any]
-
-
-class SpanEnd(TypedDict):
-    """What an attempt's span says at its end; the last three as made by ``otlp.encoded``, ``events`` and ``links``."""
-
     name: str
-    started_ns: int
-    ended_ns: int
+    delivery: str
+    worker: str | None
+    system: str
+    clock: int
+    uid: str
+    request: dict[str, Any]
+    """As ``tasks.told`` makes it."""
+    trace_id: str
+    span_id: str
+    """Empty when its span isn't sampled."""
+    parent_id: str
+    """Empty at a trace's root."""
+
+
+class SpanEnd(TypedDict, total=False):
+    """What an attempt's span says at its end, beyond what all of them say."""
+
+    ended_ns: Required[int]
+    name: str
     status: int
     message: str | None
     attributes: str
+    """As made by ``otlp.encoded``; likewise ``events`` and ``links``, as by the functions of these names."""
     events: str
     links: str
 
 
 class End(TypedDict):
-    """A delivery's final event (``attributes``: what its start does not say), or the end of its span, or both."""
+    """A delivery's final event, or the end of its span, or both.
+
+    ``attributes``: what its start does not say. A span that ends without an event says of them what it would with one.
+    """
 
     event: str | None
     time_ns: int
@@ -59,59 +69,78 @@ def packed(value: Start | End) -> bytes:
         return orjson.dumps(_sendable(value))
 
 
+def attributes(start: Start) -> dict[str, Any]:
+    """What all events of the delivery say, as attributes; state and clock are those of its start."""
+    values = tasks.snapshot(start["request"], tasks.as_told)
+    started_at = start["time_ns"] // 1000
+    values[semconv.TASK_NAME] = start["name"]
+    values[semconv.DELIVERY] = start["delivery"]
+    values[semconv.WORKER] = start["worker"]
+    values[semconv.MESSAGING_SYSTEM] = start["system"]
+    values[semconv.STARTED_AT] = started_at
+    values[semconv.STATE] = semconv.STATE_STARTED
+    values[semconv.CLOCK] = start["clock"]
+    values[semconv.LOG_RECORD_UID] = start["uid"]
+    values.update(tasks.waiting(values, started_at))
+    return values
+
+
 def started(start: Start) -> bytes:
     """The event ``celery.task.started`` (OTLP/JSON ``LogRecord``)."""
     return otlp.log_record(
         time_ns=start["time_ns"],
-        attributes=otlp.encoded(start["attributes"]),
-        body=start["body"],
+        attributes=otlp.encoded(attributes(start)),
+        body=f"Task {start['name']} started",
         severity_text="INFO",
         event_name=semconv.EVENT_TASK_STARTED,
-        trace_id=int(start["trace_id"], 16),
+        trace_id=start["trace_id"],
         span_id=start["span_id"],
     )
 
 
 def ended(start: Start, end: End) -> tuple[bytes | None, bytes | None]:
     """The final event (OTLP/JSON ``LogRecord``) and the ``Span`` of an END frame; None for what it has not."""
-    span, event, own = end["span"], end["event"], start["attributes"]
-    on_span = {key: own.get(key) for key in tasks.ON_SPAN}
+    span, event, own = end["span"], end["event"], attributes(start)
+    on_span = {key: own.pop(key, None) for key in tasks.ON_SPAN}
     shared = otlp.encoded(on_span)
     return (
-        None if event is None else _final_event(start, end, event, shared, on_span),
-        None if span is None else _span(start, span, shared),
+        None if event is None else _final_event(start, end, event, shared, own),
+        None if span is None else _span(start, end, span, shared),
     )
 
 
-def _final_event(start: Start, end: End, event: str, shared: str, on_span: Mapping[str, Any]) -> bytes:
-    said = end["attributes"]
-    rest = {key: value for key, value in start["attributes"].items() if key not in on_span and key not in said}
+def _final_event(start: Start, end: End, event: str, shared: str, rest: dict[str, Any]) -> bytes:
     return otlp.log_record(
         time_ns=end["time_ns"],
-        attributes=otlp.joined(shared, otlp.encoded(rest), otlp.encoded(said)),
+        attributes=f"{shared},{otlp.encoded(rest | end['attributes'])}",
         body=end["body"],
         severity_text=end["severity"],
         event_name=event,
-        trace_id=int(start["trace_id"], 16),
+        trace_id=start["trace_id"],
         span_id=start["span_id"],
     )
 
 
-def _span(start: Start, span: SpanEnd, shared: str) -> bytes:
+def _span(start: Start, end: End, span: SpanEnd, shared: str) -> bytes:
+    said = {semconv.ACTION: "run", semconv.MESSAGING_MESSAGE_ID: start["request"].get("id")}
+    said |= {key: value for key, value in end["attributes"].items() if key in _ON_ENDED_SPAN}
     return otlp.span(
-        trace_id=int(start["trace_id"], 16),
+        trace_id=start["trace_id"],
         span_id=start["span_id"],
         parent_id=start["parent_id"],
-        name=span["name"],
+        name=span.get("name") or f"run/{start['name']}",
         kind=_CONSUMER,
-        started_ns=span["started_ns"],
+        started_ns=start["time_ns"],
         ended_ns=span["ended_ns"],
-        attributes=otlp.joined(shared, otlp.encoded(tasks.only_on_span(start["attributes"])), span["attributes"]),
-        status=span["status"],
-        message=span["message"],
-        events=span["events"],
-        links=span["links"],
+        attributes=otlp.joined(shared, otlp.encoded(said), span.get("attributes", "")),
+        status=span.get("status", 0),
+        message=span.get("message"),
+        events=span.get("events", ""),
+        links=span.get("links", ""),
     )
+
+
+_ON_ENDED_SPAN = frozenset({semconv.STATE, semconv.RUNTIME, semconv.CLOCK})
 
 
 def _sendable(value: Any) -> Any:

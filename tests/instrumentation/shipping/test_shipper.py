@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from celeryscope.settings import Settings
+from celeryscope.shipping.client import _packs
 from celeryscope.shipping.shipper import Shipper
 from celeryscope.spool.commands import count
 from celeryscope.spool.folder import Family, families
@@ -101,3 +102,26 @@ def test_orphans_are_adopted_a_few_at_a_time(sink: Sink, tmp_path: Path) -> None
     until(lambda: not families(tmp_path / "spool"), timeout=60, what="all are shipped")
     shipper.stop(1)
     assert len(sink.logs) == 30
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "compression", "packs"),
+    [
+        ("http://127.0.0.1:4318", "auto", False),
+        ("http://localhost:4318", "auto", False),
+        ("http://[::1]:4318", "auto", False),
+        ("https://collector.example", "auto", True),
+        ("https://127.0.0.1.example", "auto", True),
+        ("http://127.0.0.1:4318", "gzip", True),
+        ("https://collector.example", "none", False),
+    ],
+)
+def test_what_does_not_leave_the_host_is_not_compressed(endpoint: str, compression: str, packs: bool) -> None:
+    assert _packs(Settings(endpoint=endpoint, compression=compression)) is packs
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_the_collector_reads_it_in_either_way(sink: Sink, tmp_path: Path, compression: str) -> None:
+    shipper = Shipper(_settings(sink, tmp_path, compression=compression), own=_family(tmp_path / "spool", 3))
+    shipper._round(final=False)
+    assert len(sink.logs) == 3
