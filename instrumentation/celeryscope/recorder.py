@@ -130,13 +130,14 @@ class Recorder:
         scope: str | None = None,
         flags: int = 0,
         key: int = 0,
+        more: str = "",
     ) -> None:
-        """Record one log line (or event)."""
+        """Record one log line (or event); ``more``: attributes besides ``values``, made by ``otlp.encoded``."""
         if semconv.LOG_RECORD_UID not in values:
             values = {semconv.LOG_RECORD_UID: self.uid(), **values}
         payload = otlp.log_record(
             time_ns=time_ns or time.time_ns(),
-            attributes=otlp.encoded(values),
+            attributes=otlp.joined(otlp.encoded(values), more),
             body=body,
             severity_text=severity,
             event_name=event_name,

@@ -60,6 +60,8 @@ class Attempt:
     closed: bool = False
     last: dict[str, Any] = field(default_factory=dict)
     """What its span says at its end."""
+    in_lines: str = ""
+    """What its log lines say of it, made by ``otlp.encoded`` at the first of them."""
     _values: dict[str, Any] | None = None
 
     @property

@@ -123,10 +123,10 @@ def waiting(values: Mapping[str, Any], started_at: int) -> dict[str, float]:
 
 def identity(values: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes that say which attempt a span or a log line belongs to."""
-    return {key: values[key] for key in _IDENTITY if values.get(key) is not None}
+    return {key: values[key] for key in IDENTITY if values.get(key) is not None}
 
 
-_IDENTITY = (
+IDENTITY = (
     semconv.TASK_ID,
     semconv.TASK_NAME,
     semconv.ROOT_ID,

@@ -9,7 +9,7 @@ from celery.signals import after_setup_logger, after_setup_task_logger
 
 from celeryscope import semconv
 from celeryscope.guard import guarded
-from celeryscope.logs.lines import Lines, current_attempt
+from celeryscope.logs.lines import Lines, current_attempt, place
 from celeryscope.logs.structured import OWN_KEYS
 from celeryscope.redaction import safe_str
 
@@ -56,22 +56,17 @@ class SpoolHandler(logging.Handler):
         if not self._lines.wants(record.name, record.levelno):
             return
         text, fields = _message(record)
-        about = {
-            semconv.THREAD_NAME: record.threadName,
-            semconv.CODE_FILE: record.pathname,
-            semconv.CODE_FUNCTION: record.funcName,
-            semconv.CODE_LINE: record.lineno,
-        }
+        about: Mapping[str, Any] = {}
         if isinstance(record.args, Mapping) and record.name.startswith("celery.") and current_attempt() is None:
-            about |= _task_spoken_of(record.args)
-        error = record.exc_info[1] if record.exc_info and record.name != _ALREADY_TOLD else None
+            about = _task_spoken_of(record.args)
         self._lines.write(
             record.name,
             record.levelno,
             text,
-            about=about,
             fields=fields,
-            error=error,
+            place=place(record.name, record.pathname, record.funcName, record.lineno, record.threadName or ""),
+            about=about,
+            error=record.exc_info[1] if record.exc_info and record.name != _ALREADY_TOLD else None,
             time_ns=int(record.created * 1e9),
             scope=record.name,
         )

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from celery._state import get_current_task
 from opentelemetry import trace
 
-from celeryscope import semconv, tasks
+from celeryscope import otlp, semconv, tasks
 from celeryscope.logs.levels import Levels
 from celeryscope.logs.rate_limit import RateLimit
 from celeryscope.recorder import Recorder
@@ -19,6 +20,18 @@ _SEVERITIES: Final = (
     (logging.WARNING, "WARN"),
     (logging.INFO, "INFO"),
 )
+_OURS: Final = frozenset(
+    {
+        semconv.LOGGER_NAME,
+        semconv.THREAD_NAME,
+        semconv.CODE_FILE,
+        semconv.CODE_FUNCTION,
+        semconv.CODE_LINE,
+        semconv.LOG_RECORD_UID,
+        *tasks.IDENTITY,
+    }
+)
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def current_attempt() -> Attempt | None:
@@ -33,6 +46,35 @@ def context_ids(attempt: Attempt | None) -> tuple[int, int]:
     if span.is_valid:
         return span.trace_id, span.span_id
     return attempt.context if attempt else (0, 0)
+
+
+@lru_cache(maxsize=4096)
+def place(logger: str, path: str, function: str, line: int, thread: str) -> str:
+    """Where lines come from, as attributes made by ``otlp.encoded``: few places say most of the lines."""
+    return otlp.encoded(
+        {
+            semconv.LOGGER_NAME: logger,
+            semconv.CODE_FILE: path,
+            semconv.CODE_FUNCTION: function,
+            semconv.CODE_LINE: line,
+            semconv.THREAD_NAME: thread,
+        }
+    )
+
+
+@lru_cache(maxsize=4096)
+def _place(logger: str) -> str:
+    return otlp.encoded({semconv.LOGGER_NAME: logger})
+
+
+@lru_cache(maxsize=64)
+def _severity(level: int) -> str:
+    return next((name for least, name in _SEVERITIES if level >= least), "DEBUG")
+
+
+def _identity(attempt: Attempt) -> str:
+    attempt.in_lines = attempt.in_lines or otlp.encoded(tasks.identity(attempt.values))
+    return attempt.in_lines
 
 
 class Lines:
@@ -56,29 +98,37 @@ class Lines:
         level: int,
         body: str,
         *,
-        about: Mapping[str, Any],
         fields: Mapping[Any, Any],
+        place: str = "",
+        about: Mapping[str, Any] = _NOTHING,
         error: BaseException | None = None,
         time_ns: int | None = None,
         scope: str,
     ) -> None:
-        """Write a line. ``about``: what we know of it, ``fields``: what its writer said, of whatever type."""
+        """Write a line.
+
+        ``fields``: what its writer said, of whatever type; ``place``: where it comes from, made by ``place``;
+        ``about``: the task that it is about, when that isn't the one that runs.
+        """
         attempt = current_attempt()
-        values: dict[str, Any] = self._recorder.redactor.fields(fields) if fields else {}
-        if attempt is not None:
-            values |= tasks.identity(attempt.values)
+        values: dict[str, Any] = self._fields(fields) if fields else {}
         values |= about
-        values[semconv.LOGGER_NAME] = logger
         if error is not None:
             values |= self._recorder.describe(error)
         self._recorder.log(
             values,
-            severity=next((name for least, name in _SEVERITIES if level >= least), "DEBUG"),
+            severity=_severity(level),
             body=self._recorder.redacted(body),
             time_ns=time_ns,
             context=context_ids(attempt),
             scope=scope,
+            more=otlp.joined(place or _place(logger), _identity(attempt) if attempt else ""),
         )
+
+    def _fields(self, fields: Mapping[Any, Any]) -> dict[str, Any]:
+        redacted = self._recorder.redactor.fields(fields)
+        # OTLP wants each name once, and these are ours to fill.
+        return {name: value for name, value in redacted.items() if name not in _OURS}
 
     def tell_left_out(self) -> None:
         """Tell how many lines were left out, as far as it is not told yet; before the process ends."""

@@ -57,7 +57,7 @@ class StructlogProcessor:
             return
         fields = {key: value for key, value in event_dict.items() if key not in OWN_KEYS}
         error = _error_in(event_dict.get("exc_info"))
-        lines.write(name, level, str(event_dict.get("event", "")), about={}, fields=fields, error=error, scope=_NAME)
+        lines.write(name, level, str(event_dict.get("event", "")), fields=fields, error=error, scope=_NAME)
 
 
 def _error_in(exc_info: Any) -> BaseException | None:
