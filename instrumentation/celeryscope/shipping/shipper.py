@@ -155,7 +155,11 @@ class Shipper:
         return 0.0 if more else self._settings.ship_interval
 
     def _ship(self, reader: FamilyReader, final: bool) -> bool:
-        """Send the next records of a family; whether there were any."""
+        """Send the next records of a family; whether there are more.
+
+        What is written meanwhile waits for the next round, but for a final one: a busy worker would else be shipped in
+        crumbs, and each start without the end that tells it again.
+        """
         try:
             batch = reader.read(self._settings.request_max_bytes, final)
             refused = self._send(batch)
@@ -165,7 +169,7 @@ class Shipper:
             raise
         if len(batch) or reader.has_changed:
             reader.commit(len(batch) - refused, refused)
-        return bool(len(batch))
+        return bool(len(batch)) if final else reader.has_more
 
     def _ship_memory(self) -> bool:
         """Send what the own process could not write to the spool; whether there was any."""

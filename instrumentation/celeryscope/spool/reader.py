@@ -89,6 +89,11 @@ class FamilyReader:
         """Whether a commit has something to save although the last batch was empty."""
         return self._changed or self._unsaved or bool(self._dropped)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the budget of the last batch left out something of what there was when it was begun."""
+        return self._sweep is not None
+
     def commit(self, shipped: int, refused: int = 0) -> None:
         """All of the last batch is in safe hands or refused for ever: save that and delete what is no longer needed."""
         self.ledger.shipped += shipped

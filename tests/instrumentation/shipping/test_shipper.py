@@ -44,6 +44,20 @@ def test_all_of_an_orphaned_spool_is_shipped_and_its_folder_removed(sink: Sink, 
     assert count(tmp_path / "spool")["shipped"] == 20
 
 
+def test_after_a_round_that_shipped_all_there_was_the_shipper_waits(sink: Sink, tmp_path: Path) -> None:
+    shipper = Shipper(_settings(sink, tmp_path), own=_family(tmp_path / "spool", 20))
+    assert shipper._round(final=False) == 0.05
+    assert len(sink.logs) == 20
+    shipper.abandon()
+
+
+def test_after_a_round_that_was_too_small_for_all_the_shipper_goes_on_at_once(sink: Sink, tmp_path: Path) -> None:
+    shipper = Shipper(_settings(sink, tmp_path, request_max_bytes=200), own=_family(tmp_path / "spool", 20))
+    assert shipper._round(final=False) == 0.0
+    assert 0 < len(sink.logs) < 20
+    shipper.abandon()
+
+
 def test_an_error_that_nobody_expected_loses_nothing(sink: Sink, tmp_path: Path) -> None:
     family = _family(tmp_path / "spool", 20)
     # The settings refuse such a token; the client does so by an exception that is none of ours.
