@@ -3,12 +3,13 @@
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import getrandbits
 from typing import Any
 
 from celery.app.task import Context, Task
-from celery.exceptions import Reject
+from celery.exceptions import Reject, Retry
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
@@ -16,7 +17,12 @@ from opentelemetry.trace import Status, StatusCode
 from celeryscope import exceptions, frame_locals, otlp, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
-from celeryscope.interruptions import is_told_by_the_task_process
+from celeryscope.interruptions import (
+    failure_uid,
+    is_process_ending,
+    is_told_by_the_task_process,
+    raised_by_the_task,
+)
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder, Role
 from celeryscope.redaction import Redactor
@@ -35,6 +41,8 @@ _KINDS = {
     "billiard.exceptions.Terminated": semconv.KIND_TERMINATED,
     "billiard.exceptions.WorkerLostError": semconv.KIND_WORKER_LOST,
 }
+
+_NO_MORE: Mapping[str, str] = {}
 
 
 def failure_kind(error: BaseException) -> str:
@@ -136,16 +144,23 @@ class Running:
             attempt, error = self._failed_late(task_id), exception
         if attempt is None or attempt.closed:
             return
+        if is_process_ending(in_child=self._recorder.role is Role.POOL_CHILD):
+            # The task's own clean-up failed while a limit or a revocation ended it, which the main process tells.
+            attempt.closed = True
+            attempt.span.set_status(Status(StatusCode.ERROR, "interrupted"))
+            return
         # Celery has made the text already, unless it had to replace an exception that can't be pickled.
         same = getattr(getattr(einfo, "exception", None), "exc", None) is error
-        self._fail(attempt, sender.name, error, einfo.traceback if same else None)
+        self._fail(attempt, error, einfo.traceback if same else None)
 
     @guarded
     def retried(self, sender: Task, reason: Any = None, **_: Any) -> None:
         """``task_retry`` of a task of this process: this attempt is over, a next one has been published."""
         attempt = attempt_of(sender.request)
-        if attempt is None or attempt.closed:
-            return
+        if attempt is not None and not attempt.closed:
+            self._retry(attempt, reason)
+
+    def _retry(self, attempt: Attempt, reason: Any) -> None:
         cause = reason.exc if isinstance(getattr(reason, "exc", None), BaseException) else None
         described: dict[str, Any] = {
             semconv.RETRY_REASON: self._recorder.redacted(exceptions.message(cause or reason)),
@@ -153,7 +168,7 @@ class Running:
         }
         if cause is not None:
             described |= self._recorder.describe(cause)
-        body = self._recorder.redacted(f"Task {sender.name} is retried: {reason}")
+        body = self._recorder.redacted(f"Task {attempt.name} is retried: {reason}")
         end = self._close(attempt, semconv.EVENT_TASK_RETRIED, "WARN", body, described)
         self._recorder.end(attempt.start, end, attempt.key)
 
@@ -165,7 +180,7 @@ class Running:
             return
         end: End | None = None
         if state is None and not attempt.closed:
-            self._interrupted(attempt, task)
+            self._interrupted(attempt)
         elif not attempt.closed:
             end = self._conclude(attempt, str(state), retval)
         delattr(task.request, tasks.ATTEMPT)
@@ -179,22 +194,28 @@ class Running:
             self._recorder.end(attempt.start, end, attempt.key, failure=end["severity"] == "ERROR")
         context_api.detach(attempt.token)
 
-    def _interrupted(self, attempt: Attempt, task: Task) -> None:
-        """The attempt ended by an exception that Celery doesn't handle in the task's process."""
+    def _interrupted(self, attempt: Attempt) -> None:
+        """The attempt ended by an exception that Celery doesn't handle, or fails to handle, in the task's process."""
         error = sys.exc_info()[1]
-        if error is not None and is_told_by_the_task_process(error, in_child=self._recorder.role is Role.POOL_CHILD):
-            self._fail(attempt, task.name, error, None)
-        else:
+        if error is None or not is_told_by_the_task_process(error, self._recorder.role is Role.POOL_CHILD):
             # A limit, a revocation, the end of the process: Celery's main process tells what it was.
             attempt.span.set_status(Status(StatusCode.ERROR, "interrupted"))
+            return
+        cause = raised_by_the_task(error)
+        if isinstance(cause, Retry):
+            self._retry(attempt, cause)
+        else:
+            self._fail(attempt, cause, None, {semconv.LOG_RECORD_UID: failure_uid(attempt.values[semconv.DELIVERY])})
 
-    def _fail(self, attempt: Attempt, name: str, error: BaseException, text: str | None) -> None:
-        described: dict[str, Any] = self._recorder.describe(error, text)
+    def _fail(
+        self, attempt: Attempt, error: BaseException, text: str | None, more: Mapping[str, str] = _NO_MORE
+    ) -> None:
+        described: dict[str, Any] = {**self._recorder.describe(error, text), **more}
         described[semconv.FAILURE_KIND] = failure_kind(error)
         described |= self._locals(error)
         text = f"{described[semconv.EXCEPTION_TYPE]}: {described[semconv.EXCEPTION_MESSAGE]}"
         attempt.span.set_status(Status(StatusCode.ERROR, text))
-        end = self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", f"Task {name} failed: {text}", described)
+        end = self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", f"Task {attempt.name} failed: {text}", described)
         self._recorder.end(attempt.start, end, attempt.key, failure=True)
 
     def _locals(self, error: BaseException) -> dict[str, Any]:
@@ -206,6 +227,8 @@ class Running:
         """The attempt that ended last in this thread, if Celery fails it after its postrun (its chain can't go on)."""
         attempt: Attempt | None = getattr(self._ended, "attempt", None)
         if attempt is None or attempt.values[semconv.TASK_ID] != task_id:
+            return None
+        if attempt.last.get(semconv.STATE) not in {None, semconv.STATE_SUCCESS}:
             return None
         self._ended.attempt = None
         self._recorder.settle(attempt.key)

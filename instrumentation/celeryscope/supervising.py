@@ -13,13 +13,13 @@ from celery.worker.request import Request
 from celeryscope import exceptions, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.guard import guarded
-from celeryscope.interruptions import was_told_by_the_task_process
+from celeryscope.interruptions import failure_uid, was_told_by_the_task_process
 from celeryscope.out_of_memory import OutOfMemoryKills
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder, Role
 from celeryscope.running import attempt_of, failure_kind, new_delivery
+from celeryscope.spool import lost
 from celeryscope.spool.format import CLOSES, FAILURE
-from celeryscope.spool.lost import uid
 from celeryscope.tracing import trace_id_in, trace_id_of
 
 _TRACE = "trace id"
@@ -123,12 +123,12 @@ class Supervising:
         values = self._ended(request.request_dict, request.hostname, request.time_start)
         values |= self._recorder.describe(error, getattr(einfo, "traceback", None))
         values[semconv.FAILURE_KIND] = failure_kind(error)
-        lost = values[semconv.FAILURE_KIND] == semconv.KIND_WORKER_LOST
-        if lost and _SIGKILL in values[semconv.EXCEPTION_MESSAGE] and self._kills.claim():
+        is_lost = values[semconv.FAILURE_KIND] == semconv.KIND_WORKER_LOST
+        if is_lost and _SIGKILL in values[semconv.EXCEPTION_MESSAGE] and self._kills.claim():
             values[semconv.FAILURE_KIND] = semconv.KIND_OUT_OF_MEMORY
             values[semconv.EXCEPTION_MESSAGE] = f"{_OUT_OF_MEMORY} {values[semconv.EXCEPTION_MESSAGE]}"
-        event = semconv.EVENT_TASK_LOST if lost else semconv.EVENT_TASK_FAILED
-        body = f"Task {request.name} {'lost' if lost else 'failed'}: {values[semconv.EXCEPTION_MESSAGE]}"
+        event = semconv.EVENT_TASK_LOST if is_lost else semconv.EVENT_TASK_FAILED
+        body = f"Task {request.name} {'lost' if is_lost else 'failed'}: {values[semconv.EXCEPTION_MESSAGE]}"
         self._emit(event, values, "ERROR", body)
 
     @guarded
@@ -149,7 +149,8 @@ class Supervising:
         source = vars(request) if request else {}
         if attempt_of(sender.request) is not None or not source.get("id") or self._has_ended(source):
             return
-        values = self._ended(source, source.get("hostname"), None)
+        known = self._requests.get(source["id"])
+        values = self._ended(source, source.get("hostname"), known.time_start if known else None)
         cause = getattr(reason, "exc", None)
         values[semconv.RETRY_REASON] = self._recorder.redacted(str(reason or "cancelled by Celery"))
         if isinstance(cause, BaseException):
@@ -227,10 +228,14 @@ class Supervising:
             severity=severity,
             body=body,
             context=(values.pop(_TRACE), 0),
-            uid=uid(values[semconv.DELIVERY]) if event == semconv.EVENT_TASK_LOST else None,
+            uid=_UIDS.get(event, lambda _: None)(values[semconv.DELIVERY]),
             flags=CLOSES | (FAILURE if severity == "ERROR" else 0),
             key=key,
         )
+
+
+_UIDS = {semconv.EVENT_TASK_LOST: lost.uid, semconv.EVENT_TASK_FAILED: failure_uid}
+"""Events that others may tell too: the shipper, or the process in which the task ran."""
 
 
 def _waiting() -> list[Request]:

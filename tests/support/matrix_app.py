@@ -19,6 +19,9 @@ from support.worker_app import *  # noqa: F403
 from support.worker_app import app, succeed
 
 app.conf.broker_transport_options = {"visibility_timeout": float(os.environ.get("VISIBILITY_TIMEOUT", "3600"))}
+app.conf.result_backend_transport_options = {
+    "retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
+}
 QUEUE = os.environ["QUEUE"]
 stranger = Celery("stranger", broker=os.environ["BROKER_URL"])
 """An application that has none of the tasks."""
@@ -73,6 +76,14 @@ def fail_hugely() -> None:
 @app.task
 def cancelled() -> None:
     raise asyncio.CancelledError("by whom?")
+
+
+@app.task(time_limit=0.5)
+def fail_to_clean_up() -> None:
+    try:
+        time.sleep(1)
+    finally:
+        raise ValueError("can't clean up")
 
 
 @app.task(bind=True, acks_late=True)

@@ -189,6 +189,13 @@ SCENARIOS = (
         (SUCCESS,),
         {"prefork": (HARD_LIMIT,), "gevent": (HARD_LIMIT,)},
     ),
+    Scenario(
+        "clean-up that fails at the hard time limit",
+        "fail_to_clean_up",
+        "fail_to_clean_up.delay()",
+        (failure("ValueError", "can't clean up", "in fail_to_clean_up", "ValueError: can't clean up"),),
+        {"prefork": (HARD_LIMIT,)},
+    ),
     Scenario("SIGKILL of the process", "killed", "killed.delay()", None, {"prefork": (KILLED,)}),
     Scenario(
         "SIGKILL, then requeued",
