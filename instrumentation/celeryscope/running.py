@@ -168,7 +168,7 @@ class Running:
         }
         if cause is not None:
             described |= self._recorder.describe(cause)
-        body = self._recorder.redacted(f"Task {attempt.name} is retried: {reason}")
+        body = self._recorder.redacted(f"Task {attempt.start['name']} is retried: {reason}")
         end = self._close(attempt, semconv.EVENT_TASK_RETRIED, "WARN", body, described)
         self._recorder.end(attempt.start, end, attempt.key)
 
@@ -205,7 +205,7 @@ class Running:
         if isinstance(cause, Retry):
             self._retry(attempt, cause)
         else:
-            self._fail(attempt, cause, None, {semconv.LOG_RECORD_UID: failure_uid(attempt.values[semconv.DELIVERY])})
+            self._fail(attempt, cause, None, {semconv.LOG_RECORD_UID: failure_uid(attempt.start["delivery"])})
 
     def _fail(
         self, attempt: Attempt, error: BaseException, text: str | None, more: Mapping[str, str] = _NO_MORE
@@ -215,7 +215,8 @@ class Running:
         described |= self._locals(error)
         text = f"{described[semconv.EXCEPTION_TYPE]}: {described[semconv.EXCEPTION_MESSAGE]}"
         attempt.span.set_status(Status(StatusCode.ERROR, text))
-        end = self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", f"Task {attempt.name} failed: {text}", described)
+        body = f"Task {attempt.start['name']} failed: {text}"
+        end = self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", body, described)
         self._recorder.end(attempt.start, end, attempt.key, failure=True)
 
     def _locals(self, error: BaseException) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class Supervising:
         source = vars(request) if request else {}
         if attempt_of(sender.request) is not None or not source.get("id") or self._has_ended(source):
             return
-        known = self._requests.get(source["id"])
+        known = self._request(source["id"])
         values = self._ended(source, source.get("hostname"), known.time_start if known else None)
         cause = getattr(reason, "exc", None)
         values[semconv.RETRY_REASON] = self._recorder.redacted(str(reason or "cancelled by Celery"))
