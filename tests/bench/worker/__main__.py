@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when all was measured, whether the goals hold or not; 1 when something could not be."""
     options = _options(arguments)
     folder = Path(tempfile.mkdtemp(prefix="celeryscope-bench-worker-"))
-    print(f"What the workers print is in {folder}; load average {os.getloadavg()[0]:.1f}.", file=sys.stderr)
+    print(
+        f"What the workers print is in {folder} until all is measured; load average {os.getloadavg()[0]:.1f}.",
+        file=sys.stderr,
+    )
     measured: list[Figure] = []
     failed = False
     with Redis(folder / "redis") as redis, Sink() as sink, Bench(redis.url, sink, folder) as bench:
@@ -32,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except MeasurementFailed as error:
             print(f"The measurement failed: {error}", file=sys.stderr)
             failed = True
+    if not failed:
+        shutil.rmtree(folder)
     show(measured)
     write(measured, options.output)
     return 1 if failed else 0
@@ -65,7 +71,7 @@ def _costs(bench: Bench, names: list[str], options: argparse.Namespace) -> Itera
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--pairs", type=int, default=5, help="runs of each kind [5]")
-    parser.add_argument("--tasks", type=int, default=3000, help="no-op tasks a run; of failing ones a third [3000]")
+    parser.add_argument("--tasks", type=int, default=2400, help="no-op tasks a run; of failing ones a third [2400]")
     parser.add_argument("--calls", type=int, default=5000, help="calls of apply_async of each kind [5000]")
     parser.add_argument("--memory-tasks", type=int, default=100_000, help="tasks of the memory's curve [100000]")
     parser.add_argument("--peers", type=_list(peers.ALL), default=list(peers.ALL), help=", ".join(peers.ALL))
