@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from celery import Celery, current_app
 from celery._state import get_current_worker_task
 from opentelemetry import trace
-from opentelemetry.propagate import inject
 from opentelemetry.trace import Status, StatusCode
 
 from celeryscope import canvas, otlp, semconv, tasks
@@ -18,7 +17,8 @@ from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
 from celeryscope.spool import format as frame
 from celeryscope.spool.format import Item
-from celeryscope.tracing import TaskSpans, ids_of, link_text
+from celeryscope.spool.state import Sent, packed, sent_attributes, sent_event, sent_span, sent_span_attributes
+from celeryscope.tracing import TaskSpans, ids_of, inject_into, link_text
 
 _SYSTEMS = {
     "amqp": "rabbitmq",
@@ -30,14 +30,15 @@ _SYSTEMS = {
 }
 
 
+_FAILED = "the message could not be published"
+
+
 class _Publish(NamedTuple):
     """A publish under way."""
 
     task_id: str | None
     span: trace.Span
-    on_span: dict[str, Any]
-    values: dict[str, Any]
-    sent_at: int
+    sent: Sent
 
 
 class Publishing:
@@ -57,51 +58,50 @@ class Publishing:
         """``before_task_publish``: put our header and the trace context into the message."""
         clock = self._recorder.clock.tick()
         sent_at = min(clock, now_us())
-        headers[semconv.HEADER] = header = {semconv.HEADER_SENT_AT: sent_at}
+        header: dict[str, Any] = {semconv.HEADER_SENT_AT: sent_at}
+        headers[semconv.HEADER] = header
         if clock != sent_at:
             header[semconv.HEADER_CLOCK] = clock
         header |= self._circumstances(headers, body)
-        values = tasks.snapshot(headers, self._recorder.arguments)
-        values[semconv.MESSAGING_DESTINATION] = _text(routing_key)
-        values[semconv.MESSAGING_SYSTEM] = self.system
-        on_span = {
-            semconv.ACTION: "apply_async",
-            semconv.MESSAGING_MESSAGE_ID: values[semconv.TASK_ID],
-            semconv.MESSAGING_SYSTEM: values[semconv.MESSAGING_SYSTEM],
-            semconv.MESSAGING_DESTINATION: values[semconv.MESSAGING_DESTINATION],
-            **tasks.identity(values),
-        }
-        span = self._spans.begin_publish(f"apply_async/{sender}", values[semconv.ROOT_ID], on_span)
+        sent = Sent(
+            time_ns=sent_at * 1000,
+            started_ns=sent_at * 1000,
+            ended_ns=0,
+            name=sender,
+            system=self.system,
+            destination=str(routing_key) if routing_key else None,
+            clock=clock,
+            uid=self._recorder.uid(),
+            request=tasks.told(headers, self._recorder.arguments),
+            trace_id="",
+            span_id="",
+            parent_id="",
+        )
+        root_id = header.get(semconv.HEADER_ROOT) or headers.get("root_id") or headers.get("id")
+        span = self._spans.begin_publish(
+            f"apply_async/{sender}", root_id, lambda: sent_span_attributes(sent_attributes(sent))
+        )
+        ids = ids_of(span, root_id)
+        sent["trace_id"], sent["span_id"], sent["parent_id"] = ids.trace_id, ids.span_id, ids.parent_id
         # Not made current: Celery tells nobody when a publish fails, and the span would stay current for good.
-        inject(headers, context=trace.set_span_in_context(span))
+        inject_into(headers, span)
         self._finish_failed()
-        self._under_way.publish = _Publish(headers.get("id"), span, on_span, values, sent_at)
+        self._under_way.publish = _Publish(headers.get("id"), span, sent)
 
     @guarded
-    def after(self, sender: str, headers: dict[str, Any], **_: Any) -> None:
+    def after(self, headers: dict[str, Any], **_: Any) -> None:
         """``after_task_publish``: the broker has the message."""
         publish: _Publish | None = getattr(self._under_way, "publish", None)
         if publish is None or publish.task_id != headers.get("id"):
             return
         self._under_way.publish = None
-        values, recorder = publish.values, self._recorder
-        values |= {
-            semconv.LOG_RECORD_UID: recorder.uid(),
-            semconv.STATE: semconv.STATE_SENT,
-            semconv.CLOCK: tasks.clock_of(tasks.header_of(headers)),
-        }
-        ids = ids_of(publish.span, values[semconv.ROOT_ID])
-        payload = otlp.log_record(
-            time_ns=publish.sent_at * 1000,
-            attributes=otlp.encoded(values),
-            body=f"Task {sender} sent",
-            severity_text="INFO",
-            event_name=semconv.EVENT_TASK_SENT,
-            trace_id=ids.trace_id,
-            span_id=ids.span_id,
-        )
-        event = Item(frame.LOG, 0, 0, payload, otlp.EVENTS_SCOPE)
-        recorder.write(event, *self._ended_span(publish))
+        sent = publish.sent
+        if span := self._spans.end(publish.span, {}):
+            sent["ended_ns"] = span.end_time
+            self._recorder.write(Item(frame.SENT, 0, 0, packed(sent), b""))
+        else:  # the span isn't sampled, or the SDK's processors have it
+            event = sent_event(sent, sent_attributes(sent))
+            self._recorder.write(Item(frame.LOG, 0, 0, event, otlp.EVENTS_SCOPE))
 
     @property
     def system(self) -> str:
@@ -126,29 +126,11 @@ class Publishing:
     def _finish_failed(self) -> None:
         """A publish of this thread that never came to its end has failed."""
         publish: _Publish | None = getattr(self._under_way, "publish", None)
-        if publish is not None:
-            publish.span.set_status(Status(StatusCode.ERROR, "the message could not be published"))
-            self._recorder.write(*self._ended_span(publish))
-
-    def _ended_span(self, publish: _Publish) -> list[Item]:
-        """End the span; what of it is to be written here."""
-        span = self._spans.end(publish.span, {})
-        if span is None:
-            return []
-        payload = otlp.span(
-            trace_id=span.ids.trace_id,
-            span_id=span.ids.span_id,
-            parent_id=span.ids.parent_id,
-            name=span.name,
-            kind=otlp.SPAN_KINDS[span.kind],
-            started_ns=span.start_time,
-            ended_ns=span.end_time,
-            attributes=otlp.joined(otlp.encoded(publish.on_span), otlp.encoded(span.attributes)),
-            status=otlp.SPAN_STATUS[span.status.status_code],
-            message=span.status.description,
-        )
-        return [Item(frame.SPAN, 0, 0, payload, otlp.SPANS_SCOPE)]
-
-
-def _text(value: Any) -> str | None:
-    return str(value) if value else None
+        if publish is None:
+            return
+        publish.span.set_status(Status(StatusCode.ERROR, _FAILED))
+        if span := self._spans.end(publish.span, {}):
+            sent = publish.sent
+            sent["ended_ns"] = span.end_time
+            payload = sent_span(sent, sent_attributes(sent), otlp.SPAN_STATUS[StatusCode.ERROR], _FAILED)
+            self._recorder.write(Item(frame.SPAN, 0, 0, payload, otlp.SPANS_SCOPE))

@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from celery.app.task import Context
+from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as context_api
-from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.celery import celery_getter
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
@@ -64,22 +64,23 @@ class TaskSpans:
             if made_by_us and provider.sampler is DEFAULT_ON:
                 self._processors = provider._active_span_processor
 
-    def begin_publish(self, name: str, root_id: str | None, attributes: Mapping[str, Any]) -> trace.Span:
+    def begin_publish(self, name: str, root_id: str | None, attributes: Callable[[], Mapping[str, Any]]) -> trace.Span:
         """The PRODUCER span of a message, below the current one, else in the workflow's trace.
 
-        ``attributes`` go to the span only where somebody besides the spool may look at it; None values are left out.
+        ``attributes`` go to the span only where somebody besides the spool may look at it, and are asked for only then;
+        None values are left out.
         """
         if self._is_alone:
             above = trace.get_current_span().get_span_context()
             return self._light(name, trace.SpanKind.PRODUCER, root_id, _above(above))
-        return self._heavy(name, trace.SpanKind.PRODUCER, root_id, attributes, None, None)
+        return self._heavy(name, trace.SpanKind.PRODUCER, root_id, attributes(), None, None)
 
     def begin_run(
         self, name: str, request: Context, root_id: str | None, attributes: Callable[[], Mapping[str, Any]], key: int
     ) -> tuple[trace.Span, context_api.Context]:
         """The CONSUMER span of the delivery ``key``, below the publisher's, and the context it is to be current in.
 
-        ``attributes`` as in ``begin_publish``, and asked for only then.
+        ``attributes`` as in ``begin_publish``.
         """
         source = vars(request)
         header = source.get(semconv.HEADER)
@@ -171,6 +172,15 @@ def _publisher(request: Context, source: Mapping[str, Any]) -> tuple[_Above | No
         return _Above(found[1], found[2], found[3] in _SAMPLED) if found else None, context_api.Context()
     context = propagate.extract(request, getter=celery_getter)
     return _above(trace.get_current_span(context).get_span_context()), context
+
+
+def inject_into(headers: dict[str, Any], span: trace.Span) -> None:
+    """Put the trace context, with the span as the current one, into a message's headers; what is commonest at once."""
+    known = propagate.get_global_textmap() is _DEFAULT_PROPAGATOR
+    if known and isinstance(span, TaskSpan) and not span.ids.trace_state and not baggage.get_all():
+        headers[_TRACEPARENT] = f"00-{span.ids.trace_id}-{span.ids.span_id}-01"
+    else:
+        propagate.inject(headers, context=trace.set_span_in_context(span))
 
 
 _TRACEPARENT = "traceparent"

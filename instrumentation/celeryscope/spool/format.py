@@ -4,9 +4,10 @@ Invariants
 1. A segment begins with ``MAGIC``; its first frame is of kind HEADER and holds the process's resource.
 2. A frame is ``length, crc, number, kind, flags, scope, key`` (little-endian, 24 bytes) and ``length`` bytes of
    payload. ``crc`` (CRC-32) covers everything of the frame behind itself. A frame is written by one ``write()``.
-3. Frames of kind START, SPAN, LOG and END without the flag CARRIED hold records: an END one for each of its flags
-   CLOSES and OF_SPAN, the others one. Records of a process are numbered 1, 2, 3, ... across its segments without a gap;
-   ``number`` is that of the frame's last one. So whoever reads the next one knows how many were lost before it.
+3. Frames of kind START, SPAN, LOG, END and SENT without the flag CARRIED hold records: an END one for each of its
+   flags CLOSES and OF_SPAN, a SENT two (an event and a span), the others one. Records of a process are numbered 1, 2,
+   3, ... across its segments without a gap; ``number`` is that of the frame's last one. So whoever reads the next one
+   knows how many were lost before it.
    A MISSED frame tells why those up to its number were never written.
 4. A SCOPE frame gives its payload the number ``scope`` (from 1); a record names the one that it belongs to.
 5. What is open: a START frame opens with its flag OPENS the attempt of the delivery ``key``, with OF_SPAN its span; a
@@ -20,7 +21,7 @@ Invariants
    another's payload, and behind a damaged frame the next one is found by its checksum alone.
 
 Payloads are OTLP/JSON: ``Span`` for SPAN, ``LogRecord`` for LOG, ``Resource`` for HEADER, ``InstrumentationScope`` for
-SCOPE; START and END hold the short forms of ``celeryscope.spool.state``, MISSED ``{reason: count}``.
+SCOPE; START, END and SENT hold the short forms of ``celeryscope.spool.state``, MISSED ``{reason: count}``.
 """
 
 import re
@@ -38,6 +39,7 @@ START: Final = 3
 SPAN: Final = 4
 LOG: Final = 5
 END: Final = 6
+SENT: Final = 7
 
 OPENS: Final = 1
 CLOSES: Final = 2
@@ -51,7 +53,7 @@ _LENGTH_AND_CRC = struct.Struct("<II")
 _BEHIND_CRC = struct.Struct("<IBBHQ")
 FRAME_BYTES: Final = _FRAME.size
 MAX_PAYLOAD: Final = 32 * 1024 * 1024
-_LIKE_A_FRAME = re.compile(rb"[\x00-\x02].{8}[\x00-\x06][\x00-\x1f]", re.DOTALL)
+_LIKE_A_FRAME = re.compile(rb"[\x00-\x02].{8}[\x00-\x07][\x00-\x1f]", re.DOTALL)
 """From the highest byte of a length that is allowed to the flags."""
 _BEFORE_MATCH = 3
 
@@ -60,13 +62,13 @@ class Item(NamedTuple):
     """What is to be written as one frame."""
 
     kind: int
-    """START, SPAN, LOG or END."""
+    """START, SPAN, LOG, END or SENT."""
     flags: int
     key: int
     """The delivery that it opens or closes, else 0."""
     payload: bytes
     scope: bytes
-    """OTLP/JSON of its ``InstrumentationScope``; empty for START and END."""
+    """OTLP/JSON of its ``InstrumentationScope``; empty for START, END and SENT."""
 
     @property
     def records(self) -> int:
@@ -112,7 +114,9 @@ def pack(number: int, kind: int, flags: int, scope: int, key: int, payload: byte
 
 def records(kind: int, flags: int) -> int:
     """How many records a frame of such a kind holds (invariant 3)."""
-    return bool(flags & CLOSES) + bool(flags & OF_SPAN) if kind == END else 1
+    if kind == END:
+        return bool(flags & CLOSES) + bool(flags & OF_SPAN)
+    return 2 if kind == SENT else 1
 
 
 def still_open(opened: int, closing: int) -> int:

@@ -11,7 +11,7 @@ from celeryscope.spool import format as frame
 from celeryscope.spool.batch import Batch
 from celeryscope.spool.folder import Segment
 from celeryscope.spool.ledger import DROPPED_CORRUPT, DROPPED_DELETED, DROPPED_TORN, DROPPED_UNWRITTEN
-from celeryscope.spool.state import Start, ended
+from celeryscope.spool.state import Start, ended, sent
 
 
 @dataclass(slots=True)
@@ -145,6 +145,10 @@ class ProcessReader:
             return
         if item.kind == frame.END:
             self._add_end(item, opened, batch, dropped)
+        elif item.kind == frame.SENT:
+            event, span = sent(orjson.loads(item.payload))
+            batch.add(frame.LOG, self.resource, EVENTS_SCOPE, event)
+            batch.add(frame.SPAN, self.resource, SPANS_SCOPE, span)
         else:
             batch.add(item.kind, self.resource, self._scopes.get(item.scope, b"{}"), item.payload)
             if item.flags & frame.CLOSES:

@@ -1,4 +1,4 @@
-"""The short forms of an attempt's start and end, as the frames START and END hold them.
+"""The short forms of a publish, of an attempt's start and of its end, as the frames SENT, START and END hold them.
 
 They are what a task itself pays for, so they are flat JSON: the start says all that is known of the attempt then, the
 end what has come since. The shipper makes OTLP/JSON of them, many at once, which costs a third of doing it between one
@@ -11,7 +11,7 @@ import orjson
 
 from celeryscope import otlp, semconv, tasks
 
-_CONSUMER = 5
+_PRODUCER, _CONSUMER = 4, 5
 
 
 class Start(TypedDict):
@@ -60,7 +60,25 @@ class End(TypedDict):
     span: SpanEnd | None
 
 
-def packed(value: Start | End) -> bytes:
+class Sent(TypedDict):
+    """A message was published; times are nanoseconds, ids hexadecimal (``parent_id`` empty at a trace's root)."""
+
+    time_ns: int
+    started_ns: int
+    ended_ns: int
+    name: str
+    system: str
+    destination: str | None
+    clock: int
+    uid: str
+    request: dict[str, Any]
+    """As ``tasks.told`` makes it, of the message's headers."""
+    trace_id: str
+    span_id: str
+    parent_id: str
+
+
+def packed(value: Start | End | Sent) -> bytes:
     """The payload of a frame."""
     try:
         return orjson.dumps(value)
@@ -141,6 +159,63 @@ def _span(start: Start, end: End, span: SpanEnd, shared: str) -> bytes:
 
 
 _ON_ENDED_SPAN = frozenset({semconv.STATE, semconv.RUNTIME, semconv.CLOCK})
+
+
+def sent_attributes(sent: Sent) -> dict[str, Any]:
+    """What the event ``celery.task.sent`` says, as attributes."""
+    values = tasks.snapshot(sent["request"], tasks.as_told)
+    values[semconv.MESSAGING_DESTINATION] = sent["destination"]
+    values[semconv.MESSAGING_SYSTEM] = sent["system"]
+    values[semconv.STATE] = semconv.STATE_SENT
+    values[semconv.CLOCK] = sent["clock"]
+    values[semconv.LOG_RECORD_UID] = sent["uid"]
+    return values
+
+
+def sent_span_attributes(values: dict[str, Any]) -> dict[str, Any]:
+    """What the PRODUCER span of a message says; ``values``: what its event says."""
+    return {
+        semconv.ACTION: "apply_async",
+        semconv.MESSAGING_MESSAGE_ID: values[semconv.TASK_ID],
+        semconv.MESSAGING_SYSTEM: values[semconv.MESSAGING_SYSTEM],
+        semconv.MESSAGING_DESTINATION: values[semconv.MESSAGING_DESTINATION],
+        **tasks.identity(values),
+    }
+
+
+def sent_event(sent: Sent, values: dict[str, Any]) -> bytes:
+    """The event ``celery.task.sent`` (OTLP/JSON ``LogRecord``)."""
+    return otlp.log_record(
+        time_ns=sent["time_ns"],
+        attributes=otlp.encoded(values),
+        body=f"Task {sent['name']} sent",
+        severity_text="INFO",
+        event_name=semconv.EVENT_TASK_SENT,
+        trace_id=sent["trace_id"],
+        span_id=sent["span_id"],
+    )
+
+
+def sent_span(sent: Sent, values: dict[str, Any], status: int = 0, message: str | None = None) -> bytes:
+    """The PRODUCER ``Span`` of a message."""
+    return otlp.span(
+        trace_id=sent["trace_id"],
+        span_id=sent["span_id"],
+        parent_id=sent["parent_id"],
+        name=f"apply_async/{sent['name']}",
+        kind=_PRODUCER,
+        started_ns=sent["started_ns"],
+        ended_ns=sent["ended_ns"],
+        attributes=otlp.encoded(sent_span_attributes(values)),
+        status=status,
+        message=message,
+    )
+
+
+def sent(told: Sent) -> tuple[bytes, bytes]:
+    """The event and the span of a SENT frame."""
+    values = sent_attributes(told)
+    return sent_event(told, values), sent_span(told, values)
 
 
 def _sendable(value: Any) -> Any:

@@ -23,7 +23,6 @@ from celeryscope.spool.memory import MemoryQueue
 logger = logging.getLogger("celeryscope")
 
 _MODE = 0o600
-_BOTH = frame.CLOSES | frame.OF_SPAN
 _GO_ON_FOR = 64 * 1024
 """Bytes to go on in a full segment when the next one could not be made."""
 _LOOK_AFTER = 1.0
@@ -235,7 +234,7 @@ class SpoolWriter:
             segment = self._rotate(segment)
         number, packed = self._number, []
         for item in items:
-            number += 2 if item.kind == frame.END and item.flags & _BOTH == _BOTH else 1
+            number += frame.records(item.kind, item.flags)
             packed.append(segment.pack(number, item))
         try:
             segment.append(b"".join(packed))

@@ -23,7 +23,7 @@ from celeryscope.spool.commands import count
 from celeryscope.spool.folder import Family, families, segments
 from celeryscope.spool.format import Item
 from celeryscope.spool.reader import FamilyReader
-from celeryscope.spool.state import End, SpanEnd, Start, packed
+from celeryscope.spool.state import End, Sent, SpanEnd, Start, packed
 from celeryscope.spool.writer import SpoolWriter
 
 SCOPE = b'{"name":"test"}'
@@ -249,6 +249,33 @@ def test_the_end_of_a_span_alone_leaves_the_attempt_open(family: Family) -> None
     writer.close()
     names = _names(_read_all(FamilyReader(_orphaned(family)), budget=100_000))
     assert names == [semconv.EVENT_TASK_LOST, "run/shop.pay"]
+
+
+def test_a_publish_is_an_event_and_a_span(family: Family) -> None:
+    writer, reader = _writer(family), FamilyReader(family)
+    sent = Sent(
+        time_ns=5000,
+        started_ns=5000,
+        ended_ns=7000,
+        name="shop.pay",
+        system="redis",
+        destination="celery",
+        clock=5,
+        uid="u",
+        request={"id": "7", "root_id": "7", "task": "shop.pay"},
+        trace_id="1f",
+        span_id="03",
+        parent_id="",
+    )
+    writer.write(Item(frame.SENT, 0, 0, packed(sent), b""))
+    writer.log(b'{"name":"behind"}', SCOPE)
+    found = {item.get("eventName") or item["name"]: item for item in map(orjson.loads, _read_all(reader))}
+    event, span = found[semconv.EVENT_TASK_SENT], found["apply_async/shop.pay"]
+    said = {item["key"]: next(iter(item["value"].values())) for item in event["attributes"]}
+    assert (said[semconv.STATE], said[semconv.TASK_NAME], said[semconv.CLOCK]) == ("SENT", "shop.pay", "5")
+    assert (span["kind"], span["startTimeUnixNano"], span["endTimeUnixNano"]) == (4, "5000", "7000")
+    assert "parentSpanId" not in span
+    assert (reader.ledger.shipped, dict(reader.ledger.dropped)) == (3, {})
 
 
 def test_an_end_whose_start_was_damaged_is_counted(family: Family) -> None:
