@@ -69,7 +69,7 @@ def told(source: Getter, shown: Callable[[Any], str | None]) -> dict[str, Any]:
     if delivery_info := source.get("delivery_info"):
         kept["delivery_info"] = {key: delivery_info.get(key) for key in ("routing_key", "redelivered")}
     if stamps := source.get("stamps"):
-        kept["stamps"] = {name: list(of) if isinstance(of, set | frozenset) else of for name, of in stamps.items()}
+        kept["stamps"] = _stamped(stamps, shown)
     header = header_of(source)
     if semconv.HEADER_SENT_AT not in header and (plan := canvas.plan(source)):
         kept[semconv.HEADER] = header | plan
@@ -97,13 +97,16 @@ def as_told(text: Any) -> str | None:
     return text or None
 
 
-def _stamped(stamps: Mapping[str, Any], shown: Callable[[Any], str | None]) -> list[str] | None:
-    """``name=value`` of each value of a message's stamps, sorted: Celery makes sets of them."""
-    pairs = [
-        f"{name}={value}"
-        for name, values in stamps.items()
-        for value in (values if isinstance(values, list | tuple | set) else [values])
-    ]
+def _stamped(stamps: Mapping[str, Any] | list[str], shown: Callable[[Any], str | None]) -> list[str] | None:
+    """``name=value`` of each value of a message's stamps, sorted: Celery makes sets of them; ``told`` makes this."""
+    if isinstance(stamps, list):
+        pairs = [str(pair) for pair in stamps]
+    else:
+        pairs = [
+            f"{name}={value}"
+            for name, values in stamps.items()
+            for value in (values if isinstance(values, list | tuple | set | frozenset) else [values])
+        ]
     return [text for pair in sorted(pairs)[:_STAMPS_MOST] if (text := shown(pair))] or None
 
 

@@ -44,6 +44,16 @@ def test_a_snapshot_has_the_stamps_one_by_one_and_no_secret_in_them() -> None:
     assert semconv.STAMPS not in tasks.snapshot({"id": "t", "stamps": {}}, shown=str)
 
 
+def test_what_is_written_down_at_a_start_has_no_secret_in_its_stamps_and_says_the_same_of_them() -> None:
+    stamps = {"customer": {"c-7", "c-8"}, "password": "hunter2"}
+    headers = {"id": "t", "stamps": stamps, "argsrepr": "()", "kwargsrepr": "{}"}
+    told = tasks.told(headers, Redactor().text)
+    assert "hunter2" not in str(told)
+    expected = tasks.snapshot(headers, Redactor().text)[semconv.STAMPS]
+    assert tasks.snapshot(told, tasks.as_told)[semconv.STAMPS] == expected
+    assert semconv.STAMPS not in tasks.snapshot(tasks.told(headers, lambda _: None), tasks.as_told)
+
+
 SENT = 1_000_000_000
 
 
