@@ -46,6 +46,11 @@ class _Segment:
         """Whether somebody has deleted the file."""
         return os.fstat(self._descriptor).st_nlink == 0
 
+    @property
+    def length(self) -> int:
+        """Bytes of the file, whatever has interrupted the last ``append``."""
+        return os.fstat(self._descriptor).st_size
+
     def append(self, data: bytes) -> None:
         """Append all or nothing. Raises OSError; then nothing may be appended any more."""
         written = os.write(self._descriptor, data)
@@ -107,6 +112,8 @@ class SpoolWriter:
         self._segments = 0
         self._limit = max_segment_bytes
         self._segment: _Segment | None = None
+        self._under_way: tuple[tuple[Item, ...], int, int] | None = None
+        """What is being written, with the size of the segment and the last number before it."""
         self._memory = MemoryQueue(memory_max_bytes)
         self._missed = Counter[str]()
         self._problem: Exception | None = None
@@ -205,6 +212,8 @@ class SpoolWriter:
                 self._holder = 0
 
     def _write(self, items: tuple[Item, ...]) -> None:
+        if self._under_way:
+            self._settle(*self._under_way)
         now = time.monotonic()
         if now >= self._look_at:
             self._look(now)
@@ -213,6 +222,19 @@ class SpoolWriter:
                 self._miss(self._memory.put(item))
         elif items and not self._append(items):
             self._write(items)
+
+    def _settle(self, items: tuple[Item, ...], size: int, number: int) -> None:
+        """An exception has interrupted the last write: a soft time limit, say, which strikes wherever its task is.
+
+        If the segment has the items, they count as written. It is not gone on with: of what else is in it may be noted
+        too much or too little.
+        """
+        if self._segment and self._segment.length > size:
+            self._number = number + sum(item.records for item in items)
+            for item in items:
+                self._note(item)
+        self._under_way = None
+        self._recover()
 
     def _look(self, now: float) -> None:
         """Whether the spool is still there; if not, or if it failed before, try again."""
@@ -233,18 +255,21 @@ class SpoolWriter:
         if segment.size >= self._limit:
             segment = self._rotate(segment)
         number, packed = self._number, []
+        self._under_way = items, segment.size, number
         for item in items:
             number += frame.records(item.kind, item.flags)
             packed.append(segment.pack(number, item))
         try:
             segment.append(b"".join(packed))
         except OSError as error:
+            self._under_way = None
             self._problem = error
             return False
         self._number = number
         for item in items:
             if item.flags:
                 self._note(item)
+        self._under_way = None
         return True
 
     def _note(self, item: Item) -> None:

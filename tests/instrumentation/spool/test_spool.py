@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -376,6 +377,26 @@ def test_what_a_destructor_says_while_its_thread_is_writing_is_written_too(
     reader = FamilyReader(family)
     assert _read_all(reader) == [b"interrupted", b"from a destructor"]
     assert not reader.ledger.dropped
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_what_is_written_behind_a_write_that_a_soft_time_limit_interrupts_is_read(
+    family: Family, monkeypatch: pytest.MonkeyPatch, is_written: bool
+) -> None:
+    writer, write = _writer(family), os.write
+
+    def interrupted(descriptor: int, data: bytes) -> int:
+        monkeypatch.undo()
+        if is_written:
+            write(descriptor, data)
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(os, "write", interrupted)
+    with pytest.raises(SoftTimeLimitExceeded):
+        _start(writer)
+    writer.log(b'{"name":"next"}', SCOPE)
+    assert writer.is_open(255) is is_written
+    assert _names(_read_all(FamilyReader(family))) == ["celery.task.started", "next"][not is_written :]
 
 
 def test_an_adopter_reads_all_processes_before_it_takes_an_attempt_for_lost(family: Family) -> None:
