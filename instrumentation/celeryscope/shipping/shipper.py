@@ -188,7 +188,7 @@ class Shipper:
             self._writer.put_back(items)
             raise
         self._writer.taken(items)
-        self._own.count(len(batch) - refused, batch.superseded, refused)
+        self._own.count(batch, refused)
         return True
 
     def _send(self, batch: Batch) -> int:

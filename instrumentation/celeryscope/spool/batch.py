@@ -1,11 +1,14 @@
 """What one round of reading a spool yields: records by kind, resource and scope, ready to be joined to requests."""
 
+import logging
 from dataclasses import dataclass, field
 
 from celeryscope import otlp
 from celeryscope.spool import state
 from celeryscope.spool.format import LOG
 from celeryscope.spool.state import Start
+
+logger = logging.getLogger("celeryscope")
 
 Groups = dict[tuple[bytes, bytes], list[bytes]]
 """(resource, scope) -> payloads, all OTLP/JSON."""
@@ -20,6 +23,8 @@ class Batch:
     size: int = 0
     superseded: int = 0
     """Records left out because another one of the batch says the same and more."""
+    unreadable: int = 0
+    """Records that nothing can be made of."""
     _starts: dict[int, tuple[bytes, Start]] = field(default_factory=dict)
     _ended: set[int] = field(default_factory=set)
 
@@ -43,9 +48,20 @@ class Batch:
         for key, (resource, start) in self._starts.items():
             if key in self._ended:
                 self.superseded += 1
+                continue
+            try:
+                made = state.started(start)
+            except Exception as error:  # noqa: BLE001 - one record must not hold up all others
+                self.give_up(1, error)
             else:
-                self.logs.setdefault((resource, otlp.EVENTS_SCOPE), []).append(state.started(start))
+                self.logs.setdefault((resource, otlp.EVENTS_SCOPE), []).append(made)
         self._starts.clear()
+
+    def give_up(self, records: int, error: Exception) -> None:
+        """Nothing can be made of so many records."""
+        if not self.unreadable:
+            logger.error("celeryscope: a record of the spool can't be read and is dropped", exc_info=error)
+        self.unreadable += records
 
     def __len__(self) -> int:
         grouped = sum(len(payloads) for groups in (self.spans, self.logs) for payloads in groups.values())

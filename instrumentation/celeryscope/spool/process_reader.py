@@ -170,7 +170,11 @@ class ProcessReader:
             # Its start was damaged on the disk.
             dropped[DROPPED_CORRUPT] += item.records
             return
-        event, span = ended(opened.start, orjson.loads(item.payload))
+        try:
+            event, span = ended(opened.start, orjson.loads(item.payload))
+        except Exception as error:  # noqa: BLE001 - one record must not hold up all others
+            batch.give_up(item.records, error)
+            return
         if event is not None:
             batch.add(frame.LOG, self.resource, EVENTS_SCOPE, event)
             batch.end(item.key)

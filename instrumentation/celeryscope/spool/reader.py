@@ -82,6 +82,8 @@ class FamilyReader:
             del self._closed_elsewhere[next(iter(self._closed_elsewhere))]
         batch.close()
         self._superseded = batch.superseded
+        if batch.unreadable:
+            self._dropped[ledger.DROPPED_UNREADABLE] += batch.unreadable
         return batch
 
     @property
@@ -112,12 +114,13 @@ class FamilyReader:
             # A full disk may have room now.
             self._save()
 
-    def count(self, shipped: int, superseded: int, refused: int) -> None:
-        """Count records of the family that never were in its spool."""
-        self.ledger.shipped += shipped
-        self.ledger.superseded += superseded
-        if refused:
-            self.ledger.dropped[ledger.DROPPED_REFUSED] += refused
+    def count(self, batch: Batch, refused: int) -> None:
+        """Count a batch that was sent, of records that never were in the family's spool."""
+        self.ledger.shipped += len(batch) - refused
+        self.ledger.superseded += batch.superseded
+        for reason, count in ((ledger.DROPPED_REFUSED, refused), (ledger.DROPPED_UNREADABLE, batch.unreadable)):
+            if count:
+                self.ledger.dropped[reason] += count
         self._saved = self._saved | self.ledger.as_dict()
         self._changed = True
 
@@ -234,12 +237,19 @@ class FamilyReader:
         if unsettled and sweep.main_lives and not sweep.final and sweep.began - since < LOST_GRACE:
             return
         died_at = noticed_at if sweep.main_lives else _modified(last.path)
-        for opened in reader.open.values():
-            if opened.flags & frame.OF_SPAN:
-                batch.add(frame.SPAN, reader.resource, SPANS_SCOPE, lost.lost_span(opened.start, died_at))
-        for key, opened in unsettled.items():
-            batch.add(frame.LOG, reader.resource, EVENTS_SCOPE, lost.lost_event(opened.start, died_at))
-            batch.end(key)
+        for key, opened in reader.open.items():
+            try:
+                span = lost.lost_span(opened.start, died_at) if opened.flags & frame.OF_SPAN else None
+                event = lost.lost_event(opened.start, died_at) if key in unsettled else None
+            except Exception as error:  # noqa: BLE001 - one record must not hold up all others
+                # None of these was ever written, so none of them is missed.
+                batch.give_up(0, error)
+                continue
+            if span is not None:
+                batch.add(frame.SPAN, reader.resource, SPANS_SCOPE, span)
+            if event is not None:
+                batch.add(frame.LOG, reader.resource, EVENTS_SCOPE, event)
+                batch.end(key)
         reader.end(self._dropped)
         self._done[process] = last.number
         self._changed = True

@@ -293,6 +293,22 @@ def test_an_end_whose_start_was_damaged_is_counted(family: Family) -> None:
     assert dict(reader.ledger.dropped) == {ledger.DROPPED_CORRUPT: 3}
 
 
+def test_what_nothing_can_be_made_of_is_counted_and_holds_up_nothing_else(family: Family) -> None:
+    writer = _writer(family)
+    # As another version might have written it, or the sender of a message that nobody has checked.
+    for key in (1, 2):
+        writer.write(Item(frame.START, frame.OPENS | frame.OF_SPAN, key, b'{"name":"odd"}', b""))
+    writer.write(Item(frame.END, frame.CLOSES | frame.OF_SPAN, 1, b"{}", b""))
+    _start(writer)
+    writer.log(b'{"name":"next"}', SCOPE)
+    reader = FamilyReader(family)
+    assert _names(_read_all(reader)) == ["celery.task.started", "next"]
+    assert dict(reader.ledger.dropped) == {ledger.DROPPED_UNREADABLE: 4}
+    writer.close()
+    assert _names(_read_all(reader, final=True)) == ["celery.task.lost", "run/shop.pay"]
+    assert reader.ledger.dropped.total() == 4
+
+
 def test_what_the_main_process_told_of_a_dead_child_is_not_told_again(family: Family) -> None:
     child, main = _writer(family, "2-child"), _writer(family, "1-main")
     _start(child)
