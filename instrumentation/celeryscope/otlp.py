@@ -155,7 +155,7 @@ def sdk_span(readable: ReadableSpan, redactor: Redactor) -> bytes:
         trace_id=trace_hex(context.trace_id),
         span_id=span_hex(context.span_id),
         parent_id=span_hex(readable.parent.span_id) if readable.parent is not None else "",
-        name=readable.name,
+        name=_text(readable.name),
         kind=SPAN_KINDS[readable.kind],
         started_ns=readable.start_time or 0,
         ended_ns=readable.end_time or 0,
@@ -181,7 +181,7 @@ def span_hex(span_id: int) -> str:
 def events(of_span: Iterable[tuple[int, str, Mapping[str, Any]]], redactor: Redactor) -> str:
     """The events of a span, each (time in ns, name, attributes), as JSON without brackets."""
     return ",".join(
-        f'{{"timeUnixNano":"{time_ns}","name":{_quoted(name)},"attributes":[{encoded(redactor.fields(said))}]}}'
+        f'{{"timeUnixNano":"{time_ns}","name":{_quoted(_text(name))},"attributes":[{encoded(redactor.fields(said))}]}}'
         for time_ns, name, said in of_span
     )
 

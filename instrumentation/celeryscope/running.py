@@ -127,7 +127,7 @@ class Running:
         )
         ids = ids_of(span, root_id)
         start["trace_id"] = ids.trace_id
-        if span.is_recording():
+        if span.is_recording() and (isinstance(span, TaskSpan) or span.get_span_context().trace_flags.sampled):
             start["span_id"], start["parent_id"] = ids.span_id, ids.parent_id
         token = context_api.attach(trace.set_span_in_context(span, context))
         setattr(request, tasks.ATTEMPT, Attempt(start, key, clock, span, token))

@@ -13,6 +13,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from celeryscope import semconv
+from celeryscope.redaction import safe_str
 
 _EVENTS_MOST = 128
 """As the SDK's default limit (OTEL_SPAN_EVENT_COUNT_LIMIT), and likewise for attributes and links."""
@@ -35,7 +36,10 @@ SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 class TaskSpan(trace.Span):
-    """A span that is recorded and sampled; times are nanoseconds since the Unix epoch; ``end`` is final."""
+    """A span that is recorded and sampled; times are nanoseconds since the Unix epoch; ``end`` is final.
+
+    Applications don't always say what OpenTelemetry's types ask for; what has no form is left out or becomes text.
+    """
 
     __slots__ = (
         "_context",
@@ -89,20 +93,23 @@ class TaskSpan(trace.Span):
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event."""
         if not self.end_time and len(self.events) < _EVENTS_MOST:
-            self.events.append((timestamp or time.time_ns(), name, dict(attributes or {})))
+            at = timestamp if timestamp and isinstance(timestamp, int) else time.time_ns()
+            self.events.append((at, name, dict(attributes or {})))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Add a link to another span."""
-        if not self.end_time and len(self.links) < _EVENTS_MOST:
+        if not self.end_time and len(self.links) < _EVENTS_MOST and isinstance(context, SpanContext):
             self.links.append(Link(context, attributes))
 
     def update_name(self, name: str) -> None:
         """Replace the name."""
         if not self.end_time:
-            self.name = name
+            self.name = safe_str(name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status; OK is final, and UNSET changes nothing (as OpenTelemetry's specification says)."""
+        if not isinstance(status, Status | StatusCode):
+            return  # as the SDK's own
         wanted = status if isinstance(status, Status) else Status(status, description)
         if not self.end_time and self.status.status_code is not StatusCode.OK and not wanted.is_unset:
             self.status = wanted
@@ -124,7 +131,7 @@ class TaskSpan(trace.Span):
     def end(self, end_time: int | None = None) -> None:
         """End it; a second call changes nothing."""
         if not self.end_time:
-            self.end_time = end_time or time.time_ns()
+            self.end_time = end_time if end_time and isinstance(end_time, int) else time.time_ns()
 
 
 _UNSET = Status()

@@ -59,10 +59,11 @@ class TaskSpans:
             provider, made_by_us = provider_with(processor)
             self._ids = provider.id_generator
             self._tracer = provider.get_tracer(semconv.SCOPE_SPANS, __version__)
+            # It is none when the SDK is disabled (OTEL_SDK_DISABLED).
             if isinstance(self._tracer, Tracer):
                 self._tracer.id_generator = WorkflowIds(self._ids)
-            if made_by_us and provider.sampler is DEFAULT_ON:
-                self._processors = provider._active_span_processor
+                if made_by_us and provider.sampler is DEFAULT_ON:
+                    self._processors = provider._active_span_processor
 
     def begin_publish(self, name: str, root_id: str | None, attributes: Callable[[], Mapping[str, Any]]) -> trace.Span:
         """The PRODUCER span of a message, below the current one, else in the workflow's trace.

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
 from celeryscope import exceptions
 from celeryscope.redaction import Redactor
+from celeryscope.running import _span_end
+from celeryscope.spool.state import End, Start, ended, packed
 from celeryscope.task_span import Ids, TaskSpan
 from celeryscope.tracing import _publisher
 
@@ -59,6 +62,48 @@ def test_a_status_that_is_ok_stays_and_unset_changes_nothing(span: TaskSpan) -> 
     span.set_status(StatusCode.OK)
     span.set_status(StatusCode.ERROR, "later")
     assert span.status.status_code is StatusCode.OK
+
+
+class _Odd:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+ODD: list[Callable[[Any], object]] = [
+    lambda span: span.update_name(5),
+    lambda span: span.update_name(_Odd()),
+    lambda span: span.add_event(None),
+    lambda span: span.add_event("x", {5: _Odd()}, timestamp='"'),
+    lambda span: span.add_link(None),
+    lambda span: span.set_status("ERROR"),
+    lambda span: span.set_attribute(None, _Odd()),
+    lambda span: span.end(1.5),
+]
+
+
+@pytest.mark.parametrize("say", ODD)
+def test_what_has_no_form_in_otlp_costs_the_task_neither_an_error_nor_its_end(
+    span: TaskSpan, say: Callable[[Any], object]
+) -> None:
+    say(span)
+    span.end()
+    end = End(event=None, time_ns=0, severity="", body="", attributes={}, span=_span_end(span, "x", Redactor()))
+    start = Start(
+        time_ns=5000,
+        name="x",
+        delivery="0f",
+        worker=None,
+        system="redis",
+        clock=1,
+        uid="u",
+        request={},
+        trace_id="1f",
+        span_id="2e",
+        parent_id="",
+    )
+    made = ended(start, json.loads(packed(end)))[1]
+    assert made is not None
+    assert str(json.loads(made)["endTimeUnixNano"]).isdigit()
 
 
 def test_after_its_end_nothing_changes(span: TaskSpan) -> None:
@@ -186,3 +231,32 @@ def test_an_exporter_that_is_added_later_sees_whole_spans_too(tmp_path: Path) ->
 
 def test_a_sampler_that_is_configured_is_asked(tmp_path: Path) -> None:
     assert _run(tmp_path, OTEL_TRACES_SAMPLER="always_off") == [["NonRecordingSpan", False]]
+
+
+def test_where_the_sdk_is_disabled_there_are_no_spans(tmp_path: Path) -> None:
+    ((kind, _),) = _run(tmp_path, OTEL_SDK_DISABLED="true")
+    assert kind == "NonRecordingSpan"
+
+
+ONLY_RECORD = """
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+class OnlyRecord(Sampler):
+    def should_sample(self, *_, **__):
+        return SamplingResult(Decision.RECORD_ONLY)
+    def get_description(self):
+        return "only record"
+trace.set_tracer_provider(TracerProvider(sampler=OnlyRecord()))
+"""
+SHOW_OPEN = """
+from celeryscope.spool import format as frame
+(segment,) = Path(sys.argv[1]).rglob("*.segment")
+opened = {}
+for item in frame.intact(segment.read_bytes()):
+    opened[item.key] = item.flags if item.kind == frame.START else frame.still_open(opened.get(item.key, 0), item.flags)
+print(json.dumps([hex(key) for key, flags in opened.items() if flags & (frame.OPENS | frame.OF_SPAN)]))
+"""
+
+
+def test_a_span_that_is_recorded_but_not_sampled_is_not_open_for_ever(tmp_path: Path) -> None:
+    assert _run(tmp_path, before=ONLY_RECORD, last=SHOW_OPEN) == [["_Span", False], []]
