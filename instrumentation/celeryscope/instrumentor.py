@@ -19,6 +19,7 @@ from celeryscope.logs.structured import structlog_processor
 from celeryscope.out_of_memory import OutOfMemoryKills, own_counter
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder
+from celeryscope.refusals import RefusalTracker
 from celeryscope.running import Running
 from celeryscope.settings import Settings
 from celeryscope.stacks.registration import Registration
@@ -57,6 +58,8 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         self._connect_worker()
         self._groups = GroupTracker()
         self._groups.install()
+        self._refusals = RefusalTracker(publishing.refused)
+        self._refusals.install()
         self._connect_stacks(Registration(recorder), StackWatch(recorder))
 
     def _uninstrument(self, **kwargs: Any) -> None:
@@ -70,6 +73,7 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
                 self._logs.remove()
             self._vitals.close()
             self._groups.remove()
+            self._refusals.remove()
             self._recorder.close()
             CeleryInstrumentor()._is_instrumented_by_opentelemetry = False
         self._connected = []

@@ -10,7 +10,7 @@ from celery._state import get_current_worker_task
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
-from celeryscope import canvas, otlp, semconv, tasks
+from celeryscope import canvas, exceptions, otlp, semconv, tasks
 from celeryscope.clock import now_us
 from celeryscope.groups import group_being_published
 from celeryscope.guard import guarded
@@ -103,6 +103,14 @@ class Publishing:
             event = sent_event(sent, sent_attributes(sent))
             self._recorder.write(Item(frame.LOG, 0, 0, event, otlp.EVENTS_SCOPE))
 
+    @guarded
+    def refused(self, error: BaseException) -> None:
+        """The publish under way in this thread has failed; there is no event of a task that was never sent."""
+        if publish := getattr(self._under_way, "publish", None):
+            self._under_way.publish = None
+            why = f"{exceptions.type_name(type(error))}: {exceptions.message(error)}"
+            self._fail(publish, self._recorder.redacted(why))
+
     @property
     def system(self) -> str:
         """``messaging.system`` from the broker's URL."""
@@ -124,13 +132,14 @@ class Publishing:
         return found
 
     def _finish_failed(self) -> None:
-        """A publish of this thread that never came to its end has failed."""
-        publish: _Publish | None = getattr(self._under_way, "publish", None)
-        if publish is None:
-            return
-        publish.span.set_status(Status(StatusCode.ERROR, _FAILED))
+        """A publish of this thread that never came to its end has failed (``celeryscope.refusals``)."""
+        if publish := getattr(self._under_way, "publish", None):
+            self._fail(publish, _FAILED)
+
+    def _fail(self, publish: _Publish, why: str) -> None:
+        publish.span.set_status(Status(StatusCode.ERROR, why))
         if span := self._spans.end(publish.span, {}):
             sent = publish.sent
             sent["ended_ns"] = span.end_time
-            payload = sent_span(sent, sent_attributes(sent), otlp.SPAN_STATUS[StatusCode.ERROR], _FAILED)
+            payload = sent_span(sent, sent_attributes(sent), otlp.SPAN_STATUS[StatusCode.ERROR], why)
             self._recorder.write(Item(frame.SPAN, 0, 0, payload, otlp.SPANS_SCOPE))

@@ -93,7 +93,7 @@ class TaskSpans:
             if previous and isinstance(span, TaskSpan):
                 span.links.append(previous)
             return span, context
-        context = propagate.extract(request, getter=celery_getter)
+        context = _callers() if source.get(_EAGER) else propagate.extract(request, getter=celery_getter)
         span = self._heavy(name, trace.SpanKind.CONSUMER, root_id, attributes(), context, previous)
         if self._processor is not None:
             self._processor.keys[span.get_span_context().span_id] = key
@@ -166,6 +166,9 @@ def _publisher(request: Context, source: Mapping[str, Any]) -> tuple[_Above | No
 
     What is by far the commonest, a W3C ``traceparent`` alone, is read here, at a fraction of what the propagators take.
     """
+    if source.get(_EAGER):
+        context = _callers()
+        return _above(trace.get_current_span(context).get_span_context()), context
     given = source.get(_TRACEPARENT)
     known = propagate.get_global_textmap() is _DEFAULT_PROPAGATOR
     if known and isinstance(given, str) and "tracestate" not in source and "baggage" not in source:
@@ -184,6 +187,12 @@ def inject_into(headers: dict[str, Any], span: trace.Span) -> None:
         propagate.inject(headers, context=trace.set_span_in_context(span))
 
 
+def _callers() -> context_api.Context:
+    """Of a task that its caller runs itself, without a message."""
+    return context_api.get_current()
+
+
+_EAGER = "is_eager"
 _TRACEPARENT = "traceparent"
 _W3C = re.compile("00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]([0-9a-f])")
 _SAMPLED = "13579bdf"
