@@ -116,6 +116,9 @@ class Shipper:
         return [*([self._own] if self._own else []), *self._adopted]
 
     def _drain(self) -> None:
+        if self._is_agent:
+            self._adopt_at = 0.0
+            self._adopt()
         while True:
             self._failures = 0
             pause = self._round(final=True)
