@@ -191,6 +191,7 @@ class Shipper:
             self._writer.put_back(items)
             raise
         self._writer.taken(items)
+        self._own.close(items)
         self._own.count(batch, refused)
         return True
 

@@ -40,6 +40,7 @@ from celeryscope.errors import ConfigError
 ALIVE = "alive.lock"
 LOCK = "family.lock"
 SUFFIX = ".segment"
+_GONE = (FileNotFoundError, NotADirectoryError)
 
 
 class Segment(NamedTuple):
@@ -60,7 +61,7 @@ def segments(family: Path) -> dict[str, list[Segment]]:
     found: dict[str, list[Segment]] = {}
     try:
         names = sorted(entry.name for entry in family.iterdir())
-    except FileNotFoundError:
+    except _GONE:
         return {}
     for name in names:
         if name.endswith(SUFFIX) and not name.startswith("."):
@@ -72,10 +73,10 @@ def segments(family: Path) -> dict[str, list[Segment]]:
 def size(family: Path) -> int:
     """Bytes of a family's segments."""
     total = 0
-    with contextlib.suppress(FileNotFoundError), os.scandir(family) as entries:
+    with contextlib.suppress(*_GONE), os.scandir(family) as entries:
         for entry in entries:
             if entry.name.endswith(SUFFIX):
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(*_GONE):
                     total += entry.stat().st_size
     return total
 
@@ -84,7 +85,7 @@ def is_locked(path: Path) -> bool:
     """Whether a process alive holds the file's lock; False when the file is gone."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except _GONE:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -218,7 +219,7 @@ class Family:
     def remove(self) -> None:
         """Delete the folder, which holds no segments any more, and let go of the locks."""
         # The shipper's lock goes last: without it nobody could adopt what an interruption leaves here.
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(*_GONE):
             for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == LOCK):
                 entry.unlink(missing_ok=True)
             self.path.rmdir()
@@ -252,7 +253,7 @@ def families(spool: Path) -> list[Path]:
     """All families' folders, oldest first."""
     try:
         found = [entry for entry in spool.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    except FileNotFoundError:
+    except _GONE:
         return []
     return sorted(found, key=_changed_at)
 
@@ -260,5 +261,5 @@ def families(spool: Path) -> list[Path]:
 def _changed_at(path: Path) -> int:
     try:
         return path.stat().st_ctime_ns
-    except FileNotFoundError:
+    except _GONE:
         return 0

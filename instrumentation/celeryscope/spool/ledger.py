@@ -74,10 +74,10 @@ def write_atomically(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty when the file is missing or not one."""
+    """The JSON object in a file; empty when the file can't be read or is none."""
     try:
         data = orjson.loads(path.read_bytes())
-    except (FileNotFoundError, orjson.JSONDecodeError):
+    except (OSError, orjson.JSONDecodeError):
         return {}
     return data if isinstance(data, dict) else {}
 

@@ -12,6 +12,7 @@ from celeryscope.spool import format as frame
 from celeryscope.spool import ledger, lost
 from celeryscope.spool.batch import Batch
 from celeryscope.spool.folder import Family, Segment, is_locked, segments
+from celeryscope.spool.format import Item
 from celeryscope.spool.ledger import Ledger
 from celeryscope.spool.process_reader import Position, ProcessReader, position_before
 
@@ -47,6 +48,7 @@ class FamilyReader:
         self.ledger = Ledger()
         self._saved = ledger.read_json(family.path / ledger.CHECKPOINT)
         self._closed_elsewhere: dict[int, None] = {}
+        self._closed: dict[int, int] = {}
         self._listed: dict[str, list[Segment]] = {}
         self._dead: dict[str, tuple[int, float, int]] = {}
         self._worth: dict[Path, int] = {}
@@ -123,6 +125,14 @@ class FamilyReader:
                 self.ledger.dropped[reason] += count
         self._saved = self._saved | self.ledger.as_dict()
         self._changed = True
+
+    def close(self, items: list[Item]) -> None:
+        """What these close was told without the spool: whoever began it there has not lost it."""
+        for item in items:
+            if item.kind != frame.START and item.flags & (frame.CLOSES | frame.OF_SPAN):
+                self._closed[item.key] = self._closed.get(item.key, 0) | item.flags
+        while len(self._closed) > _CLOSED_MOST:
+            del self._closed[next(iter(self._closed))]
 
     def enforce_quota(self, max_bytes: int) -> int:
         """Delete segments that nobody writes any more until the rest fits; oldest first, those with failures last.
@@ -229,18 +239,22 @@ class FamilyReader:
     def _end_process(self, process: str, last: Segment, sweep: _Sweep, batch: Batch) -> None:
         _, since, noticed_at = self._dead[process]
         reader = self._reader(process, self._listed[process])
-        unsettled = {
-            key: opened
+        still_open = {
+            key: (opened.start, frame.still_open(opened.flags, self._closed.get(key, 0)))
             for key, opened in reader.open.items()
-            if opened.flags & frame.OPENS and key not in self._closed_elsewhere
+        }
+        unsettled = {
+            key: start
+            for key, (start, flags) in still_open.items()
+            if flags & frame.OPENS and key not in self._closed_elsewhere
         }
         if unsettled and sweep.main_lives and not sweep.final and sweep.began - since < LOST_GRACE:
             return
         died_at = noticed_at if sweep.main_lives else _modified(last.path)
-        for key, opened in reader.open.items():
+        for key, (start, flags) in still_open.items():
             try:
-                span = lost.lost_span(opened.start, died_at) if opened.flags & frame.OF_SPAN else None
-                event = lost.lost_event(opened.start, died_at) if key in unsettled else None
+                span = lost.lost_span(start, died_at) if flags & frame.OF_SPAN else None
+                event = lost.lost_event(start, died_at) if key in unsettled else None
             except Exception as error:  # noqa: BLE001 - one record must not hold up all others
                 # None of these was ever written, so none of them is missed.
                 batch.give_up(0, error)
