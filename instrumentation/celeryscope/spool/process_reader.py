@@ -146,13 +146,20 @@ class ProcessReader:
         if item.kind == frame.END:
             self._add_end(item, opened, batch, dropped)
         elif item.kind == frame.SENT:
-            event, span = sent(orjson.loads(item.payload))
-            batch.add(frame.LOG, self.resource, EVENTS_SCOPE, event)
-            batch.add(frame.SPAN, self.resource, SPANS_SCOPE, span)
+            self._add_sent(item, batch)
         else:
             batch.add(item.kind, self.resource, self._scopes.get(item.scope, b"{}"), item.payload)
             if item.flags & frame.CLOSES:
                 batch.end(item.key)
+
+    def _add_sent(self, item: frame.Frame, batch: Batch) -> None:
+        try:
+            event, span = sent(orjson.loads(item.payload))
+        except Exception as error:  # noqa: BLE001 - one record must not hold up all others
+            batch.give_up(item.records, error)
+            return
+        batch.add(frame.LOG, self.resource, EVENTS_SCOPE, event)
+        batch.add(frame.SPAN, self.resource, SPANS_SCOPE, span)
 
     def _closed(self, item: frame.Frame) -> Opened | None:
         """Close what the frame closes (invariant 5 of ``format``); the delivery if it had begun here."""

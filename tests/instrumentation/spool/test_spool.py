@@ -299,14 +299,15 @@ def test_what_nothing_can_be_made_of_is_counted_and_holds_up_nothing_else(family
     for key in (1, 2):
         writer.write(Item(frame.START, frame.OPENS | frame.OF_SPAN, key, b'{"name":"odd"}', b""))
     writer.write(Item(frame.END, frame.CLOSES | frame.OF_SPAN, 1, b"{}", b""))
+    writer.write(Item(frame.SENT, 0, 0, b"{}", b""))
     _start(writer)
     writer.log(b'{"name":"next"}', SCOPE)
     reader = FamilyReader(family)
     assert _names(_read_all(reader)) == ["celery.task.started", "next"]
-    assert dict(reader.ledger.dropped) == {ledger.DROPPED_UNREADABLE: 4}
+    assert dict(reader.ledger.dropped) == {ledger.DROPPED_UNREADABLE: 6}
     writer.close()
     assert _names(_read_all(reader, final=True)) == ["celery.task.lost", "run/shop.pay"]
-    assert reader.ledger.dropped.total() == 4
+    assert reader.ledger.dropped.total() == 6
 
 
 def test_what_the_main_process_told_of_a_dead_child_is_not_told_again(family: Family) -> None:
