@@ -3,7 +3,8 @@
     make bench
 
 Worker: a no-op task through Celery's own tracer: plain, with opentelemetry-instrumentation-celery whose spans go
-nowhere, and with celeryscope (events and spans into the spool). Collector: decode, redact, limit and encode a request
+nowhere, and with celeryscope (its start, its end and its span into the spool); and what the shipper needs to make OTLP
+of these, without sending. Collector: decode, redact, limit and encode a request
 of 500 records, beside parsing and writing the same JSON with orjson. Indexer: decode and documents of the same records.
 Absolute times are noise on a shared machine; the ratios of one run are what to compare.
 """
@@ -86,6 +87,23 @@ def _worker(kind: str) -> float:
     return _cpu(run, _TASKS)
 
 
+def _shipper() -> float:
+    """CPU in microseconds to read a task from the spool as OTLP/JSON."""
+    from celeryscope.instrumentor import CeleryscopeInstrumentor
+    from celeryscope.spool.reader import FamilyReader
+
+    _worker("celeryscope")
+    family = CeleryscopeInstrumentor()._recorder._family
+    assert family is not None
+
+    def read() -> None:
+        reader = FamilyReader(family)
+        while len(reader.read(1024 * 1024)):
+            pass
+
+    return _cpu(read, _TASKS * (_RUNS + 1))
+
+
 def _request() -> bytes:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from celeryscope import semconv
@@ -123,12 +141,13 @@ def _in_a_process(part: str) -> Any:
 def main() -> None:
     """Measure, print a table, and keep the figures in ``build/bench/hot_paths.json``."""
     plain, *others = [(kind, _in_a_process(kind)) for kind in ("plain", "opentelemetry", "celeryscope")]
-    services = _in_a_process("services")
+    shipper, services = _in_a_process("shipper"), _in_a_process("services")
     figures = [{"name": "no-op task, plain", "value": round(plain[1], 1), "unit": "µs"}]
     figures += [
         {"name": f"no-op task, added by {kind}", "value": round(value - plain[1], 1), "unit": "µs"}
         for kind, value in others
     ]
+    figures.append({"name": "no-op task, the shipper's part", "value": round(shipper, 1), "unit": "µs"})
     base = services["orjson, parse and write"]
     for name, value in services.items():
         figures.append({"name": f"{name}, a record", "value": round(value, 1), "unit": "µs"})
@@ -144,4 +163,5 @@ if __name__ == "__main__":
     if len(sys.argv) == 1:
         main()
     else:
-        print(json.dumps(_services() if sys.argv[1] == "services" else _worker(sys.argv[1])))
+        part = sys.argv[1]
+        print(json.dumps({"services": _services, "shipper": _shipper}.get(part, lambda: _worker(part))()))
