@@ -82,7 +82,8 @@ REJECT = {"state": "REJECTED", "kind": "rejected"}
 REDELIVERED = {"celery.redelivered": True}
 
 SCENARIOS = (
-    Scenario("success", "succeed", "succeed.delay(7)", (SUCCESS,)),
+    Scenario("success", "succeed", "succeed.delay(7)", (End(state="SUCCESS", values={"celery.args": "(7,)"}),)),
+    Scenario("log lines", "logs", "logs.delay()", (SUCCESS,)),
     Scenario("sent by name", "succeed", "stranger.send_task('support.worker_app.succeed')", (SUCCESS,)),
     # --- exceptions
     Scenario("chained exception", "fail", "fail.delay()", (CHAINED,)),

@@ -34,6 +34,7 @@ CASES = [
     if scenario.ends(pool, broker)
 ]
 ERROR, UNSET = 2, 0
+PRODUCER = 4
 
 
 class Run(NamedTuple):
@@ -43,6 +44,7 @@ class Run(NamedTuple):
     broker: str
     sink: Sink
     ids: dict[str, str]
+    queue: str
     log: str
 
     def finals(self, scenario: Scenario) -> list[dict[str, Any]]:
@@ -65,6 +67,12 @@ class Run(NamedTuple):
         """Spans of a delivery's run."""
         return [span for span in self.sink.spans if span.get("celery.delivery") == delivery]
 
+    def publishes(self, task_id: str) -> set[str]:
+        """Ids of the spans in which the task was published; each retry is another."""
+        found = [span for span in self.sink.spans if span["kind"] == PRODUCER and span["celery.task_id"] == task_id]
+        assert all(span["trace_id"] == found[0]["trace_id"] for span in found)
+        return {span["span_id"] for span in found}
+
 
 @pytest.fixture(scope="module")
 def run(request: pytest.FixtureRequest, redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
@@ -79,7 +87,7 @@ def run(request: pytest.FixtureRequest, redis: Redis, tmp_path_factory: pytest.T
     with Sink() as sink, Worker(sink, redis.url, folder, pool, app="matrix_app", **environ) as worker:
         patience = 30 if pool in CAN_TERMINATE else 0.5
         ids = json.loads(worker.run(f"import json\nPATIENCE = {patience}\nprint(json.dumps({{{calls}}}))"))
-        run = Run(pool, broker, sink, ids, "")
+        run = Run(pool, broker, sink, ids, folder.name, "")
         # What is missing then is said by the scenario's own test.
         with suppress(AssertionError):
             until(lambda: all(run.has_ended(scenario) for scenario in mine), timeout=60)
@@ -131,6 +139,8 @@ def assert_it_knows_its_workflow_and_worker(run: Run, scenario: Scenario, final:
     assert final["celery.attempt"] == f"{final['celery.task_id']}:{final['celery.retries']}"
     assert final["celery.worker"].startswith("celery@")
     assert final["messaging.system"] == run.broker
+    assert final["messaging.destination.name"] == run.queue
+    assert final["resource.service.name"] == "scenarios"
     assert final["trace_id"] == root.replace("-", "")
 
 
@@ -149,12 +159,38 @@ def assert_times_are_in_order(final: dict[str, Any], end: End) -> None:
 
 
 def assert_one_span_ran(run: Run, final: dict[str, Any], end: End) -> None:
+    """Below the span of a publish of the task; a final event that the main process tells has no span."""
     spans = run.spans(final["celery.delivery"])
     assert [span["name"] for span in spans] == ([f"run/{final['celery.task_name']}"] if end.started else [])
     for span in spans:
         good = end.state in {"SUCCESS", "RETRY", "IGNORED"}
         assert span["status"]["code"] == (UNSET if good else ERROR)
         assert span["trace_id"] == final["trace_id"]
+        assert final.get("span_id") in {span["span_id"], "", None}
+        assert span["parent_span_id"] in run.publishes(final["celery.task_id"])
+
+
+@pytest.mark.parametrize("run", RUNS, indirect=True, ids="-".join)
+def test_log_lines_carry_the_attempt_and_its_trace(run: Run) -> None:
+    task_id = run.ids["log lines"]
+    lines = {line["body"]: line for line in run.sink.lines() if line.get("celery.task_id") == task_id}
+    (span,) = [span for span in run.sink.spans if span["kind"] != PRODUCER and span.get("celery.task_id") == task_id]
+    assert {"careful with order 7", "charged", "oh"} <= lines.keys()
+    for line in (lines[body] for body in ("careful with order 7", "charged", "oh")):
+        assert line["celery.attempt"] == f"{task_id}:0"
+        assert (line["trace_id"], line["span_id"]) == (span["trace_id"], span["span_id"])
+    assert lines["careful with order 7"]["order"] == 7
+    assert lines["careful with order 7"]["severity"] == "WARN"
+    assert lines["charged"]["amount"] == 12.5
+    assert lines["oh"]["exception.type"] == "ValueError"
+
+
+@pytest.mark.parametrize("run", RUNS, indirect=True, ids="-".join)
+def test_a_traceback_is_told_once(run: Run) -> None:
+    task_id = run.ids["chained exception"]
+    told = [record for record in run.sink.logs if "KeyError: 'sku'" in str(record.get("exception.stacktrace"))]
+    assert len({record["log.record.uid"] for record in told if record.get("celery.task_id") == task_id}) == 1
+    assert not [record for record in told if not record.get("celery.task_id")], "nor by a line of Celery's own"
 
 
 @pytest.mark.parametrize("run", RUNS, indirect=True, ids="-".join)
