@@ -74,15 +74,17 @@ class Supervising:
         Not at once for each delivery: most start within milliseconds, and their start says when they were received. A
         delivery that is not told here when the worker is killed has not been acknowledged either, and comes again.
         """
-        threading.Thread(target=self._tell_each_second, name="celeryscope-waiting", daemon=True).start()
+        # A process may run one worker after another, so each has its own end.
+        self._stop = stop = threading.Event()
+        threading.Thread(target=self._tell_each_second, args=(stop,), name="celeryscope-waiting", daemon=True).start()
 
     def stop(self) -> None:
         """Tell once more, then no longer."""
         self._stop.set()
         self._tell_waiting()
 
-    def _tell_each_second(self) -> None:
-        while not self._stop.wait(_TELL_INTERVAL):
+    def _tell_each_second(self, stop: threading.Event) -> None:
+        while not stop.wait(_TELL_INTERVAL):
             self._tell_waiting()
 
     @guarded
