@@ -16,12 +16,12 @@ def now_us() -> int:
 
 
 class HybridClock:
-    """One clock for each process; thread-safe."""
+    """One clock for each process; thread-safe, and safe in a signal handler or destructor that interrupts a tick."""
 
     def __init__(self, now: Callable[[], int] = now_us) -> None:
         self._now = now
         self._last = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def tick(self, observed: int = 0) -> int:
         """A time later than every earlier tick of this process and than ``observed`` (a clock value from a message)."""
@@ -31,4 +31,4 @@ class HybridClock:
 
     def renew_lock(self) -> None:
         """After a fork, in the child: another thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()

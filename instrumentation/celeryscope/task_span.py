@@ -131,7 +131,9 @@ class TaskSpan(trace.Span):
     def end(self, end_time: int | None = None) -> None:
         """End it; a second call changes nothing."""
         if not self.end_time:
-            self.end_time = end_time if end_time and isinstance(end_time, int) else time.time_ns()
+            given = end_time if isinstance(end_time, int) else 0
+            # A clock that was set back must not end the span before its start.
+            self.end_time = given or max(time.time_ns(), self.start_time)
 
 
 _UNSET = Status()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.celery import celery_getter
@@ -130,6 +130,7 @@ def test_it_holds_a_bounded_number_of_everything(span: TaskSpan) -> None:
 hexadecimal = st.text("0123456789abcdef", min_size=16, max_size=16)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     headers=st.fixed_dictionaries(
         {},
