@@ -62,7 +62,7 @@ class Publishing:
         headers[semconv.HEADER] = header
         if clock != sent_at:
             header[semconv.HEADER_CLOCK] = clock
-        header |= self._circumstances(headers, body)
+        header |= self._circumstances(headers, body, clock)
         sent = Sent(
             time_ns=sent_at * 1000,
             started_ns=sent_at * 1000,
@@ -120,15 +120,18 @@ class Publishing:
             self._system = _SYSTEMS.get(scheme, scheme)
         return self._system
 
-    def _circumstances(self, headers: dict[str, Any], body: Any) -> dict[str, Any]:
+    def _circumstances(self, headers: dict[str, Any], body: Any, clock: int) -> dict[str, Any]:
         """What the header says of the message's canvas and of the attempt before."""
         task = get_current_worker_task()
         request = task.request if task is not None else self.supervised(headers.get("parent_id"))
         message = body if isinstance(body, tuple | list) and len(body) == 3 and body[2] else ((), {}, {})
         found = canvas.additions(headers, message, request, group_being_published())
-        again = headers.get("retries") and request is not None and request.get("id") == headers.get("id")
+        again = request is not None and request.get("id") == headers.get("id")
         if again and (attempt := getattr(request, tasks.ATTEMPT, None)):
-            found[semconv.HEADER_PREVIOUS] = link_text(*attempt.context)
+            if headers.get("retries"):
+                found[semconv.HEADER_PREVIOUS] = link_text(*attempt.context)
+            else:
+                attempt.replaced_at = clock
         return found
 
     def _finish_failed(self) -> None:

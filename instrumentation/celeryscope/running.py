@@ -66,6 +66,8 @@ class Attempt:
     span: trace.Span
     token: Any
     closed: bool = False
+    replaced_at: int = 0
+    """Clock of the message that ``Task.replace`` has published: the same attempt goes on with it."""
     last: dict[str, Any] = field(default_factory=dict)
     """What its span says at its end."""
     in_lines: str = ""
@@ -255,7 +257,8 @@ class Running:
         attempt.closed = True
         time_ns = max(time.time_ns(), attempt.start["time_ns"])
         ended_at = time_ns // 1000
-        attempt.clock = self._recorder.clock.tick(attempt.clock)
+        # The replacement may have ended before this process comes to say so: its events are the later ones.
+        attempt.clock = attempt.replaced_at - 1 if attempt.replaced_at else self._recorder.clock.tick(attempt.clock)
         attempt.last = {
             semconv.STATE: semconv.TASK_STATES[event],
             semconv.RUNTIME: (time_ns - attempt.start["time_ns"]) / 1e9,

@@ -186,6 +186,13 @@ def test_log_lines_carry_the_attempt_and_its_trace(run: Run) -> None:
 
 
 @pytest.mark.parametrize("run", RUNS, indirect=True, ids="-".join)
+def test_a_replacement_is_later_than_what_it_replaces(run: Run) -> None:
+    events = [event for event in run.sink.events() if event.get("celery.task_id") == run.ids["Task.replace"]]
+    order = [event["celery.state"] for event in events if event["celery.state"] not in {"RECEIVED", "STARTED"}]
+    assert order == ["SENT", "IGNORED", "SENT", "SUCCESS"]
+
+
+@pytest.mark.parametrize("run", RUNS, indirect=True, ids="-".join)
 def test_a_traceback_is_told_once(run: Run) -> None:
     task_id = run.ids["chained exception"]
     told = [record for record in run.sink.logs if "KeyError: 'sku'" in str(record.get("exception.stacktrace"))]
