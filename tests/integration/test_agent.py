@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from celeryscope.spool.folder import families
 from servers import Redis
 from support.agent import Agent

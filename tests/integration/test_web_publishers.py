@@ -14,7 +14,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from servers import Redis
 from servers.process import free_port
 from support.sink import Sink

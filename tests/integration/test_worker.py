@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from servers import Redis
 from support.sink import Sink
 from support.waiting import until

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from servers.process import free_port
 from worker import peers
 from worker.figures import Figure

@@ -13,7 +13,7 @@ import pytest
 
 from celeryscope.recorder import Recorder
 from celeryscope.settings import Settings
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from celeryscope.spool.folder import families, size
 from support.agent import Agent
 from support.sink import Sink

@@ -6,7 +6,7 @@ import pytest
 from celeryscope.settings import Settings
 from celeryscope.shipping.client import _packs
 from celeryscope.shipping.shipper import Shipper
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from celeryscope.spool.folder import Family, families
 from celeryscope.spool.writer import SpoolWriter
 from support.sink import Sink

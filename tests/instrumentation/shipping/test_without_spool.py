@@ -11,7 +11,7 @@ import pytest
 from celeryscope import semconv
 from celeryscope.recorder import Recorder
 from celeryscope.settings import Settings
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from celeryscope.spool.folder import families
 from celeryscope.spool.state import End, SpanEnd, Start
 from support.disks import Disk

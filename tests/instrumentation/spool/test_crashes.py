@@ -13,7 +13,7 @@ import pytest
 
 from celeryscope.spool import ledger
 from celeryscope.spool.batch import Batch
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from celeryscope.spool.folder import Family, families
 from celeryscope.spool.reader import FamilyReader
 from celeryscope.spool.writer import SpoolWriter

@@ -14,7 +14,7 @@ from celeryscope.spool import format as frame
 from celeryscope.spool import ledger
 from celeryscope.spool import writer as writing
 from celeryscope.spool.batch import Batch
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from celeryscope.spool.folder import Family, segments
 from celeryscope.spool.reader import FamilyReader
 from celeryscope.spool.writer import SpoolWriter

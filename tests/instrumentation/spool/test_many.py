@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from celeryscope.spool.folder import Family, families, segments
 from celeryscope.spool.reader import FamilyReader
 from celeryscope.spool.writer import SpoolWriter

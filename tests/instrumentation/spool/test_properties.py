@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from celeryscope.spool import format as frame
 from celeryscope.spool import ledger
 from celeryscope.spool.batch import Batch
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from celeryscope.spool.folder import Family, segments
 from celeryscope.spool.reader import FamilyReader
 from celeryscope.spool.writer import SpoolWriter

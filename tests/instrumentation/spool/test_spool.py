@@ -20,7 +20,7 @@ from celeryscope import semconv
 from celeryscope.spool import format as frame
 from celeryscope.spool import ledger
 from celeryscope.spool.batch import Batch
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from celeryscope.spool.folder import Family, families, segments
 from celeryscope.spool.format import Item
 from celeryscope.spool.reader import FamilyReader

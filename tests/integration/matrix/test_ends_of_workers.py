@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from celeryscope.semconv import FINAL_STATES
-from celeryscope.spool.commands import count
+from celeryscope.spool.counting import count
 from servers import RabbitMQ, Redis
 from support.sink import Sink
 from support.waiting import until
