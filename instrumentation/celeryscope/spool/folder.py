@@ -22,8 +22,8 @@ The two locks
 5. The folder is removed by the holder of family.lock, once alive.lock and the locks of all segments are free and all is
    shipped. If somebody else deletes it, the main process puts it back under the same name.
 
-Locks are the kernel's, so all of this holds between containers of one machine that share the folder, but not on a
-network file system. All of them must run as the same user.
+Locks are the kernel's, so all of this holds between containers of one machine that share the folder; network file
+systems are not supported. All of them must run as the same user.
 """
 
 import contextlib
