@@ -2,5 +2,6 @@
 
 ``format`` frames and segments, ``writer`` one process writing its segments, ``reader`` one shipper reading them,
 ``folder`` families, locks and adoption, ``ledger`` what was written, shipped, dropped, ``memory`` where records wait
-while the disk fails, ``keeper`` what a process does that leaves the shipping to an agent, ``commands`` the command line.
+while the disk fails, ``keeper`` what a process does that leaves the shipping to an agent, ``commands`` the command
+line.
 """

