@@ -1,11 +1,11 @@
 """What happens while a task runs, in the process that runs it: CONSUMER span, ``started`` to final event."""
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from random import getrandbits
 from typing import Any
 
 from celery.app.task import Context, Task
@@ -51,8 +51,11 @@ def failure_kind(error: BaseException) -> str:
 
 
 def new_delivery() -> str:
-    """A fresh delivery id: 16 hexadecimal digits, whose number is the key of the delivery's frames in the spool."""
-    return f"{getrandbits(64):016x}"
+    """A fresh delivery id: 16 hexadecimal digits, whose number is the key of the delivery's frames in the spool.
+
+    From the system, not from ``random``: an application may seed that, and then each of its processes counts alike.
+    """
+    return os.urandom(8).hex()
 
 
 @dataclass(slots=True)
