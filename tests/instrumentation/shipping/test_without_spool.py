@@ -2,7 +2,6 @@
 
 import logging
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,7 +124,6 @@ def test_a_pool_child_without_a_spool_opens_no_connection_and_keeps_a_bounded_pa
         os.close(writes)
         _record(recorder, 500)
         os.read(reads, 1)
-        time.sleep(1.1)  # its next look at the spool
         _record(recorder, 1, first=500)
         recorder.end_child()
         os._exit(0)

@@ -175,6 +175,25 @@ def _failing(number: int, text: str) -> object:
     return write
 
 
+def test_a_torn_write_is_taken_back_so_that_nobody_counts_it(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = Family.create(tmp_path / "spool")
+    writer, reader = _writer(family), FamilyReader(family)
+    _write(writer, 1, 2)
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[: len(data) // 2]))
+    _write(writer, 3, 3)
+    items, _ = writer.take(10_000)
+    writer.taken(items)
+    writer.close()
+    monkeypatch.undo()
+    assert _ship(reader) == [1, 2]
+    assert reader.is_finished
+    assert not reader.ledger.dropped
+    family.release()
+
+
 def test_a_torn_write_that_can_not_even_be_taken_back_costs_nothing(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +308,48 @@ def test_when_the_checkpoint_can_not_be_saved_the_shipping_goes_on(
     assert FamilyReader(family).ledger.shipped == 100
     writer.close()
     family.release()
+
+
+def test_a_checkpoint_that_had_no_room_is_saved_once_what_is_shipped_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = Family.create(tmp_path / "spool")
+    writer, reader = _writer(family), FamilyReader(family)
+    _write(writer, 1, 100)
+    real = ledger.write_atomically
+    tried: list[Path] = []
+
+    def full_at_first(path: Path, data: object) -> None:
+        tried.append(path)
+        if len(tried) == 1:
+            raise OSError(28, "No space left on device")
+        real(path, data)
+
+    monkeypatch.setattr(ledger, "write_atomically", full_at_first)
+    batch = reader.read(1_000_000)
+    reader.commit(len(batch))
+    assert FamilyReader(family).ledger.shipped == 100
+    writer.close()
+    family.release()
+
+
+def test_a_checkpoint_that_is_lost_makes_no_losses_of_what_was_shipped(tmp_path: Path) -> None:
+    family = Family.create(tmp_path / "spool")
+    writer, reader = _writer(family), FamilyReader(family)
+    _write(writer, 1, 100)
+    batch = reader.read(40_000)
+    reader.commit(len(batch))
+    (family.path / ledger.CHECKPOINT).write_bytes(b"\x00" * 50)
+    writer.close()
+    family.release()
+    adopted = Family.adopt(family.path)
+    assert adopted is not None
+    again = FamilyReader(adopted)
+    numbers = _ship(again)
+    assert numbers == list(range(numbers[0], 101))
+    assert 1 < numbers[0] <= len(batch) + 1
+    assert not again.ledger.dropped
+    adopted.release()
 
 
 def test_the_warning_of_a_failing_spool_does_not_wait_for_locks_of_the_writer(
