@@ -77,7 +77,7 @@ class Publishing:
             span_id="",
             parent_id="",
         )
-        root_id = header.get(semconv.HEADER_ROOT) or headers.get("root_id") or headers.get("id")
+        root_id = tasks.root_of(headers, header)
         span = self._spans.begin_publish(
             f"apply_async/{sender}", root_id, lambda: sent_span_attributes(sent_attributes(sent))
         )

@@ -126,7 +126,7 @@ class Running:
             span_id="",
             parent_id="",
         )
-        root_id = header.get(semconv.HEADER_ROOT) or source.get("root_id") or source.get("id")
+        root_id = tasks.root_of(source, header)
         span, context = self._spans.begin_run(
             f"run/{task.name}", request, root_id, lambda: tasks.span_attributes(attributes(start)), key
         )

@@ -27,6 +27,11 @@ def clock_of(header: Mapping[str, Any]) -> int:
     return int(header.get(semconv.HEADER_CLOCK) or header.get(semconv.HEADER_SENT_AT) or 0)
 
 
+def root_of(request: Getter, header: Mapping[str, Any]) -> Any:
+    """The id of the workflow that a request belongs to; ``header`` is ours."""
+    return header.get(semconv.HEADER_ROOT) or request.get("root_id") or request.get("id")
+
+
 def snapshot(request: Getter, shown: Callable[[Any], str | None]) -> dict[str, Any]:
     """What a request says of its attempt, without state, worker and clock; None for what is not known.
 
@@ -38,7 +43,7 @@ def snapshot(request: Getter, shown: Callable[[Any], str | None]) -> dict[str, A
     values = {
         semconv.TASK_ID: task_id,
         semconv.TASK_NAME: request.get("task"),
-        semconv.ROOT_ID: header.get(semconv.HEADER_ROOT) or request.get("root_id") or task_id,
+        semconv.ROOT_ID: root_of(request, header),
         semconv.PARENT_ID: request.get("parent_id"),
         semconv.RETRIES: retries,
         semconv.ATTEMPT: f"{task_id}:{retries}",
@@ -141,12 +146,12 @@ IDENTITY = (
 
 def span_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     """What a task's CONSUMER span says of its attempt from the beginning; None for what is not known."""
-    return {key: values.get(key) for key in ON_SPAN} | only_on_span(values)
+    return {key: values.get(key) for key in ON_SPAN} | only_on_span(values.get(semconv.TASK_ID))
 
 
-def only_on_span(values: Mapping[str, Any]) -> dict[str, Any]:
+def only_on_span(task_id: Any) -> dict[str, Any]:
     """What the span says and the events do not."""
-    return {semconv.ACTION: "run", semconv.MESSAGING_MESSAGE_ID: values.get(semconv.TASK_ID)}
+    return {semconv.ACTION: "run", semconv.MESSAGING_MESSAGE_ID: task_id}
 
 
 ON_SPAN = (

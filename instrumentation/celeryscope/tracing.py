@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, Tracer, TracerP
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
-from celeryscope import otlp, semconv
+from celeryscope import otlp, semconv, tasks
 from celeryscope.__about__ import __version__
 from celeryscope.guard import guarded
 from celeryscope.recorder import Recorder
@@ -84,8 +84,7 @@ class TaskSpans:
         ``attributes`` as in ``begin_publish``.
         """
         source = vars(request)
-        header = source.get(semconv.HEADER)
-        told = header.get(semconv.HEADER_PREVIOUS) if isinstance(header, dict) else None
+        told = tasks.header_of(source).get(semconv.HEADER_PREVIOUS)
         previous = link_from(told) if told else None
         if self._is_alone:
             above, context = _publisher(request, source)

@@ -1,16 +1,19 @@
 """Closes what a dead process left open: its spans and its attempts."""
 
-from celeryscope import semconv
+from opentelemetry.trace import StatusCode
+
+from celeryscope import otlp, semconv
 from celeryscope.spool.state import End, SpanEnd, Start, ended
 
 _MESSAGE = "The process that ran the task died (killed, out of memory, or the machine went away)."
 _TYPE = "celeryscope.ProcessDied"
-_STATUS_ERROR = 2
 
 
 def lost_span(start: Start, died_at_ns: int) -> bytes:
     """The span (OTLP/JSON) of a delivery, ended at ``died_at_ns`` with status ERROR."""
-    span = SpanEnd(ended_ns=max(died_at_ns, start["time_ns"]), status=_STATUS_ERROR, message=_MESSAGE)
+    span = SpanEnd(
+        ended_ns=max(died_at_ns, start["time_ns"]), status=otlp.SPAN_STATUS[StatusCode.ERROR], message=_MESSAGE
+    )
     said = {semconv.STATE: semconv.STATE_LOST}
     made = ended(start, End(event=None, time_ns=0, severity="", body="", attributes=said, span=span))[1]
     assert made is not None

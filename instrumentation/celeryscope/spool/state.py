@@ -8,10 +8,12 @@ task and the next; and a start whose end it reads in the same moment it need not
 from typing import Any, Required, TypedDict
 
 import orjson
+from opentelemetry.trace import SpanKind
 
 from celeryscope import otlp, semconv, tasks
 
-_PRODUCER, _CONSUMER = 4, 5
+# Looked up once: an enumeration's members are slow keys, and there is a span for each task.
+_PRODUCER, _CONSUMER = otlp.SPAN_KINDS[SpanKind.PRODUCER], otlp.SPAN_KINDS[SpanKind.CONSUMER]
 
 
 class Start(TypedDict):
@@ -140,7 +142,7 @@ def _final_event(start: Start, end: End, event: str, shared: str, rest: dict[str
 
 
 def _span(start: Start, end: End, span: SpanEnd, shared: str) -> bytes:
-    said = {semconv.ACTION: "run", semconv.MESSAGING_MESSAGE_ID: start["request"].get("id")}
+    said = tasks.only_on_span(start["request"].get("id"))
     said |= {key: value for key, value in end["attributes"].items() if key in _ON_ENDED_SPAN}
     return otlp.span(
         trace_id=start["trace_id"],
