@@ -12,9 +12,10 @@ from celeryscope.recorder import Recorder
 from celeryscope.settings import Settings
 from celeryscope.spool.counting import count
 from celeryscope.spool.folder import families
-from celeryscope.spool.state import End, SpanEnd, Start
+from celeryscope.spool.state import End, SpanEnd
 from support.disks import Disk
 from support.sink import Sink
+from support.starts import a_start
 from support.waiting import until
 
 
@@ -80,19 +81,7 @@ def test_counts_of_what_was_shipped_from_memory_reach_the_spool_when_it_is_there
 def test_an_attempt_that_began_in_the_spool_ends_from_memory_with_all_that_its_start_said(
     sink: Sink, tmp_path: Path
 ) -> None:
-    start = Start(
-        time_ns=5000,
-        name="shop.pay",
-        delivery="ff",
-        worker="celery@host",
-        system="redis",
-        clock=7,
-        uid="u",
-        request={"id": "7", "retries": 0},
-        trace_id="1f",
-        span_id="03",
-        parent_id="02",
-    )
+    start = a_start()
     span = SpanEnd(ended_ns=9000)
     said = {semconv.LOG_RECORD_UID: "the end", semconv.STATE: "SUCCESS", semconv.CLOCK: 9}
     end = End(event=semconv.EVENT_TASK_SUCCEEDED, time_ns=9, severity="INFO", body="ok", attributes=said, span=span)

@@ -19,26 +19,15 @@ from celeryscope.spool.commands import spool as spool_commands
 from celeryscope.spool.folder import Family, families, segments
 from celeryscope.spool.format import Item
 from celeryscope.spool.reader import FamilyReader
-from celeryscope.spool.state import End, SpanEnd, Start
+from celeryscope.spool.state import End, SpanEnd
 from celeryscope.spool.writer import SpoolWriter
+from support.starts import a_start
 
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> Iterator[Recorder]:
     made = Recorder(Settings(spool_dir=tmp_path / "spool", ship=False))
-    start = Start(
-        time_ns=time.time_ns(),
-        name="shop.pay",
-        delivery="ff",
-        worker="celery@host",
-        system="redis",
-        clock=7,
-        uid="u",
-        request={"id": "task-7", "retries": 0},
-        trace_id="1f",
-        span_id="03",
-        parent_id="02",
-    )
+    start = a_start(time_ns=time.time_ns(), request={"id": "task-7", "retries": 0})
     end = End(
         event=semconv.EVENT_TASK_SUCCEEDED,
         time_ns=time.time_ns(),

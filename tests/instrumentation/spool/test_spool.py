@@ -24,8 +24,9 @@ from celeryscope.spool.counting import count
 from celeryscope.spool.folder import Family, families, segments
 from celeryscope.spool.format import Item
 from celeryscope.spool.reader import FamilyReader
-from celeryscope.spool.state import End, Sent, SpanEnd, Start, packed
+from celeryscope.spool.state import End, Sent, SpanEnd, packed
 from celeryscope.spool.writer import SpoolWriter
+from support.starts import a_start
 
 SCOPE = b'{"name":"test"}'
 
@@ -59,19 +60,7 @@ DELIVERY = "00000000000000ff"
 
 def _start(writer: SpoolWriter, clock: int = 7) -> None:
     """A task starts, with its span."""
-    start = Start(
-        time_ns=5000,
-        name="shop.pay",
-        delivery=DELIVERY,
-        worker="celery@host",
-        system="redis",
-        clock=clock,
-        uid="u",
-        request={"id": "7", "retries": 1},
-        trace_id="1f",
-        span_id="03",
-        parent_id="02",
-    )
+    start = a_start(delivery=DELIVERY, clock=clock, request={"id": "7", "retries": 1})
     writer.write(Item(frame.START, frame.OPENS | frame.OF_SPAN, 255, packed(start), b""))
 
 
