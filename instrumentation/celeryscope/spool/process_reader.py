@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
@@ -146,20 +147,11 @@ class ProcessReader:
         if item.kind == frame.END:
             self._add_end(item, opened, batch, dropped)
         elif item.kind == frame.SENT:
-            self._add_sent(item, batch)
+            self._add_made(item, batch, lambda: sent(orjson.loads(item.payload)))
         else:
             batch.add(item.kind, self.resource, self._scopes.get(item.scope, b"{}"), item.payload)
             if item.flags & frame.CLOSES:
                 batch.end(item.key)
-
-    def _add_sent(self, item: frame.Frame, batch: Batch) -> None:
-        try:
-            event, span = sent(orjson.loads(item.payload))
-        except Exception as error:  # noqa: BLE001 - one record must not hold up all others
-            batch.give_up(item.records, error)
-            return
-        batch.add(frame.LOG, self.resource, EVENTS_SCOPE, event)
-        batch.add(frame.SPAN, self.resource, SPANS_SCOPE, span)
 
     def _closed(self, item: frame.Frame) -> Opened | None:
         """Close what the frame closes (invariant 5 of ``format``); the delivery if it had begun here."""
@@ -176,15 +168,21 @@ class ProcessReader:
         if opened is None:
             # Its start was damaged on the disk.
             dropped[DROPPED_CORRUPT] += item.records
-            return
+        else:
+            start = opened.start
+            self._add_made(item, batch, lambda: ended(start, orjson.loads(item.payload)))
+
+    def _add_made(self, item: frame.Frame, batch: Batch, make: Callable[[], tuple[bytes | None, bytes | None]]) -> None:
+        """Add the event and the span of a frame that holds a short form."""
         try:
-            event, span = ended(opened.start, orjson.loads(item.payload))
+            event, span = make()
         except Exception as error:  # noqa: BLE001 - one record must not hold up all others
             batch.give_up(item.records, error)
             return
         if event is not None:
             batch.add(frame.LOG, self.resource, EVENTS_SCOPE, event)
-            batch.end(item.key)
+            if item.kind == frame.END:
+                batch.end(item.key)
         if span is not None:
             batch.add(frame.SPAN, self.resource, SPANS_SCOPE, span)
 
