@@ -175,6 +175,16 @@ def test_a_server_that_is_told_to_end_has_shipped_all_before(
     assert len(lines) == len({line["log.record.uid"] for line in lines}) == (2 if kind is FLASK else 1)
 
 
+def test_a_master_that_ships_imports_nothing_meanwhile(worker: Worker, tmp_path: Path) -> None:
+    """A process forked while a thread of ours imports would have that module unfinished, and could not import it."""
+    imported = tmp_path / "imported"
+    with Sink() as sink:
+        told = {"LOG_AT_IMPORT": tmp_path.name, "CELERYSCOPE_ENDPOINT": sink.url.replace("127.0.0.1", "localhost")}
+        with WebServer(worker, DJANGO, tmp_path, IMPORTS_IN_THREADS=str(imported), **told):
+            until(lambda: any(line["body"] == f"loaded for {tmp_path.name}" for line in sink.lines()), what="the line")
+    assert not imported.exists(), imported.read_text()
+
+
 def test_workers_that_gunicorn_replaces_after_some_requests_lose_nothing(
     sink: Sink, worker: Worker, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """One client of the collector; its errors say what to do with the data."""
 
+import encodings.idna
 import json
 import logging
 import math
@@ -17,6 +18,9 @@ from celeryscope.settings import Settings
 
 logger = logging.getLogger("celeryscope")
 
+_NAMES_OF_HOSTS = encodings.idna
+"""Looking a host up imports this at the first time: in the shipper's thread, and a process that is forked meanwhile
+would be left with half of the module and unable to look up any host, for ever."""
 _REFUSED = {400, 413, 415, 422}
 _GZIP = 16 + zlib.MAX_WBITS
 _LEVEL = 1  # the network is rarely the bottleneck, a worker's CPU is

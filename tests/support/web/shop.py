@@ -6,6 +6,7 @@ import os
 from celery import Celery
 
 import celeryscope
+from support import imports_in_threads  # noqa: F401 - records from here on
 
 app = Celery("web-shop", broker=os.environ["BROKER_URL"])
 app.conf.update(task_default_queue=os.environ["QUEUE"], broker_connection_retry_on_startup=True)
