@@ -113,9 +113,6 @@ class CeleryscopeInstrumentor(CeleryInstrumentor):
         self._connect(signals.worker_shutdown, self._on_worker_shutdown)
         self._connect(signals.worker_process_shutdown, self._on_process_shutdown)
         self._connect(signals.beat_init, self._on_beat_init)
-        if self._logs:
-            self._connect(signals.worker_ready, self._logs.attach_again)
-            self._connect(signals.worker_process_init, self._logs.attach_again)
 
     def _connect_stacks(self, registration: Registration, watch: StackWatch) -> None:
         self._connect(signals.worker_process_init, registration.process_started)

@@ -81,7 +81,10 @@ class Settings:
         "counts.",
         default=(),
     )
-    log_exclude: tuple[str, ...] = _help("Loggers that are never sent, with those below them.", default=())
+    log_exclude: tuple[str, ...] = _help(
+        "Loggers that are never sent, with those below them; by default those with a line for each web request.",
+        default=("uvicorn.access", "gunicorn.access", "django.server"),
+    )
     log_rate_limit: float = _help(
         "Lines a second of each logger (its errors: ten times that), ten times as many at once; what is more is "
         "counted, not sent. 0: no limit.",

@@ -2,10 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
-
-from celery.signals import after_setup_logger, after_setup_task_logger
 
 from celeryscope import semconv
 from celeryscope.guard import guarded
@@ -27,22 +25,39 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
 }
 
 
-class SpoolHandler(logging.Handler):
-    """A standard library handler that writes each record to the spool."""
+class LogBridge:
+    """Writes each record that a logger hands to handlers, whatever handlers there are.
+
+    Not a handler itself. With one more on the root logger ``logging.basicConfig`` would do nothing, Flask would install
+    none of its own, and what Python prints of warnings while nothing is set up would be seen no more; while
+    ``dictConfig``, Celery and Django take away what hangs there, and loggers that don't propagate never reach it.
+    """
 
     def __init__(self, lines: Lines) -> None:
-        super().__init__(lines.lowest)
         self._lines = lines
         self._busy = threading.local()
+        self._installed: Callable[[logging.Logger, logging.LogRecord], None] | None = None
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Emit without the handler's own lock: the spool has one, and none may be held over a fork."""
-        if self.filter(record):
-            self.emit(record)
-        return True
+    def install(self) -> None:
+        """From now on, for all loggers of the process."""
+        original = self._original = logging.Logger.callHandlers
+
+        def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+            if self._installed is not None and record.levelno >= self._lines.lowest:
+                self.emit(record)
+            original(logger, record)
+
+        self._installed = call_handlers
+        logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign, assignment]
+
+    def remove(self) -> None:
+        """Write nothing any more, and leave no trace, unless another library has hung itself behind us since."""
+        if logging.Logger.callHandlers is self._installed:
+            logging.Logger.callHandlers = self._original  # type: ignore[method-assign]
+        self._installed = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless it is about our own writing."""
+        """Write the record, unless it is about our own writing. No lock of ours is held over it, nor over a fork."""
         if getattr(self._busy, "now", False) or (record.threadName or "").startswith(_OUR_THREADS):
             return
         self._busy.now = True
@@ -90,31 +105,3 @@ def _text(record: logging.LogRecord) -> str:
 def _task_spoken_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The task that one of Celery's own lines is about."""
     return {semconv.TASK_ID: arguments.get("id"), semconv.TASK_NAME: arguments.get("name")} if "id" in arguments else {}
-
-
-class LogBridge:
-    """Keeps our handler on the root logger and on Celery's task logger, which does not propagate."""
-
-    def __init__(self, lines: Lines) -> None:
-        self._handler = SpoolHandler(lines)
-
-    def install(self) -> None:
-        """Attach now, and again whenever Celery has set up logging anew."""
-        self._attach(logger=logging.getLogger())
-        after_setup_logger.connect(self._attach, weak=False)
-        after_setup_task_logger.connect(self._attach, weak=False)
-
-    def attach_again(self, **_: Any) -> None:
-        """The application may have replaced the root logger's handlers meanwhile."""
-        self._attach(logger=logging.getLogger())
-
-    def remove(self) -> None:
-        """Detach for good."""
-        after_setup_logger.disconnect(self._attach)
-        after_setup_task_logger.disconnect(self._attach)
-        for logger in (logging.getLogger(), logging.getLogger("celery.task")):
-            logger.removeHandler(self._handler)
-
-    def _attach(self, logger: logging.Logger, **_: Any) -> None:
-        if self._handler not in logger.handlers:
-            logger.addHandler(self._handler)
