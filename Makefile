@@ -15,7 +15,7 @@ LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --system-certs --unive
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(INSTALLED) ## Install everything the project needs (the other commands do it by themselves)
@@ -59,6 +59,10 @@ bench: $(INSTALLED) ## Measure the hot paths of worker, collector and indexer
 .PHONY: bench-worker
 bench-worker: $(INSTALLED) ## Measure what a worker pays, beside its peers; BENCH_ARGS="--quick --only succeed" narrows it
 	@PYTHONPATH=tests/bench:deploy/local$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m worker $(BENCH_ARGS)
+
+.PHONY: bench-pipeline
+bench-pipeline: $(INSTALLED) ## Measure what collector and indexer need for an item; BENCH_ARGS="--quick --only collector" narrows it
+	@PYTHONPATH=tests/bench:tests:deploy/local$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m pipeline $(BENCH_ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, types, the rules between packages and the generated documents

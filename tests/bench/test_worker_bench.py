@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from figures import Figure
+from measuring import MeasurementFailed
 from servers import Redis
 from servers.process import free_port
 from worker import __main__ as command_line
 from worker import peers
-from worker.figures import Figure
-from worker.measure import SUCCEED, Bench, MeasurementFailed, Worker
+from worker.measure import SUCCEED, Bench, Worker
 from worker.sink import Sink
 
 pytestmark = pytest.mark.redis

@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from figures import Figure, show, write
+from measuring import MeasurementFailed
 from servers import Redis
 from worker import apply_async, away, cost, memory, peers, traffic
-from worker.figures import Figure, show, write
-from worker.measure import FAIL, SUCCEED, Bench, MeasurementFailed
+from worker.measure import FAIL, SUCCEED, Bench
 from worker.sink import Sink
 
 _OUTPUT = Path(__file__).parents[3] / "build" / "bench" / "worker.json"

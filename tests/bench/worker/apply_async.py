@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from statistics import median, quantiles
 
+from figures import Figure
 from worker import peers
-from worker.figures import Figure
 from worker.measure import Bench, Worker
 
 _BATCH = 250

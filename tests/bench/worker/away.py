@@ -7,20 +7,19 @@ from pathlib import Path
 from statistics import median
 
 from celeryscope.spool.counting import count
+from figures import Figure
+from measuring import MeasurementFailed, in_turn
 from servers.process import free_port
 from worker import peers
-from worker.figures import Figure
 from worker.measure import (
     QUEUE,
     SUCCEED,
     WARM_UP,
     Bench,
     Drained,
-    MeasurementFailed,
     Running,
     Worker,
     expected,
-    in_turn,
 )
 from worker.sink import Sink
 

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from statistics import median
 
+from figures import Figure, paired
+from measuring import in_turn
 from worker import peers
-from worker.figures import Figure, paired
-from worker.measure import FAIL, SUCCEED, Bench, Worker, in_turn
+from worker.measure import FAIL, SUCCEED, Bench, Worker
 
 _GOAL_SUCCEED = 0.6
 _NAMES = {SUCCEED: "no-op task", FAIL: "failing task"}

@@ -20,14 +20,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import psutil
 from redis import Redis
 
+from measuring import MeasurementFailed, cpu_now
 from worker import peers
 from worker.sink import Sink
 
@@ -35,11 +35,6 @@ QUEUE = "work"
 SUCCEED, FAIL = "succeed", "fail"
 WARM_UP = 200
 _PACKAGE = Path(__file__).parents[1]
-Result = TypeVar("Result")
-
-
-class MeasurementFailed(Exception):
-    """A figure would not be what its name says."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +193,7 @@ class Running:
 
     def cpu(self) -> float:
         """Seconds used so far by the processes that run, and by those they have waited for."""
-        return sum(_cpu_now(process.pid) + sum(process.cpu_times()[2:4]) for process in self.processes())
+        return sum(cpu_now(process.pid) + sum(process.cpu_times()[2:4]) for process in self.processes())
 
     def _main(self) -> psutil.Process:
         return psutil.Process(int(self._out.with_suffix(".pid").read_text()))
@@ -232,18 +227,3 @@ def expected(peer: str, task: str) -> tuple[str, ...]:
         return ("task spans", {SUCCEED: "celery.task.succeeded", FAIL: "celery.task.failed"}[task])
     of_failures = {peers.OPENTELEMETRY: (), peers.OPENTELEMETRY_LOGS: ("logs",)}.get(peer, ("errors",))
     return ("task spans", *(of_failures if task == FAIL else ()))
-
-
-def in_turn(kinds: Sequence[Callable[[], Result]], pairs: int) -> list[list[Result]]:
-    """Call each ``pairs`` times, one after the other, every round beginning with the next: results by kind."""
-    results: list[list[Result]] = [[] for _ in kinds]
-    for number in range(pairs):
-        for place in range(len(kinds)):
-            index = (place + number) % len(kinds)
-            results[index].append(kinds[index]())
-    return results
-
-
-def _cpu_now(pid: int) -> float:
-    """CPU seconds of all threads of a process, by its clock: ``(~pid << 3) | 2`` is what clock_getcpuclockid makes."""
-    return time.clock_gettime((~pid << 3) | 2)

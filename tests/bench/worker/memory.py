@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from figures import Figure
 from worker import peers
-from worker.figures import Figure
 from worker.measure import QUEUE, SUCCEED, Bench, Running, Worker
 
 _STEPS = 10

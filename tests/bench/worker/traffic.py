@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from figures import Figure
 from worker import peers
-from worker.figures import Figure
 from worker.measure import QUEUE, SUCCEED, Bench, Running, Worker
 
 _GOAL = 400.0

@@ -1,0 +1,1 @@
+"""What collector and indexer need for an item; ``make bench-pipeline``."""

@@ -1,0 +1,69 @@
+"""The command line: ``python -m pipeline --help``; ``make bench-pipeline`` measures everything.
+
+A part is a module with ``figures(bench) -> Iterator[Figure]``; it raises MeasurementFailed when a figure would not be
+what its name says.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from figures import Figure, show, write
+from measuring import MeasurementFailed
+from pipeline import collector
+from pipeline.bench import Bench
+
+_OUTPUT = Path(__file__).parents[3] / "build" / "bench" / "pipeline.json"
+PARTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {"collector": collector.figures}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when all was measured, whether the goals hold or not; 1 when something could not be."""
+    options = _options(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="celeryscope-bench-pipeline-"))
+    print(
+        f"Logs of all processes are in {folder} until all is measured; load average {os.getloadavg()[0]:.1f}.",
+        file=sys.stderr,
+    )
+    measured: list[Figure] = []
+    failed = False
+    with Bench(folder, options) as bench:
+        try:
+            for figure in (figure for part in options.only for figure in PARTS[part](bench)):
+                print(f"{figure.name}: {figure.value:,.1f} {figure.unit}", file=sys.stderr, flush=True)
+                measured.append(figure)
+        except MeasurementFailed as error:
+            print(f"The measurement failed: {error}", file=sys.stderr)
+            failed = True
+    if not failed:
+        shutil.rmtree(folder)
+    show(measured)
+    write(measured, options.output)
+    return 1 if failed else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="runs of each figure; medians are told [3]")
+    parser.add_argument("--only", type=_list(tuple(PARTS)), default=list(PARTS), help=", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: for development")
+    parser.add_argument("--output", type=Path, default=_OUTPUT, help="the figures' file")
+    return parser.parse_args(arguments)
+
+
+def _list(known: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        wanted = text.split(",")
+        if unknown := set(wanted) - set(known):
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
+        return wanted
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())
