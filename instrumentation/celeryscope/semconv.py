@@ -221,6 +221,8 @@ EVENT: Final = "celery.event"
 """The event's own name on documents whose ``event_name`` is ``exception``."""
 CUT: Final = "celery.cut"
 """Names of the attributes that a size limit shortened (array of strings)."""
+MAPS: Final = "celery.maps"
+"""Only in documents: all attributes that are maps, by their names; one flattened field, whatever keys they have."""
 
 # --- Attributes of workers --------------------------------------------------------------------------------------------
 POOL: Final = "celery.pool"

@@ -6,7 +6,6 @@ document can hold: nothing here raises, except for Rejected where a function say
 
 import math
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeGuard
@@ -58,8 +57,9 @@ def _plain(attributes: Any, depth: int) -> dict[str, Any]:
     found = {}
     for item in attributes if isinstance(attributes, list) else ():
         if isinstance(item, dict) and isinstance(key := item.get("key"), str) and key:
-            # Elasticsearch refuses NUL in the names of a structured body.
-            found[key.replace("\0", "_")] = _value(item.get("value"), depth)
+            # Elasticsearch refuses NUL in the names of a flattened field, and paths of more than 32,766 bytes.
+            name = key.replace("\0", "_")
+            found[name[:_NAME_MOST] if depth else name] = _value(item.get("value"), depth)
     return found
 
 
@@ -120,20 +120,23 @@ def _double(content: Any) -> float | None:
 def as_document(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes as fields of a document.
 
-    Without None; moments as dates (left out where they are none); maps as dotted names; lists of one type; names that
-    Elasticsearch refuses changed to the nearest it takes.
+    Without None; moments as dates (left out where they are none); all maps together under one name, since their keys
+    may be anything; lists of one type; names that Elasticsearch refuses changed to the nearest it takes.
     """
     document: dict[str, Any] = {}
+    maps: dict[str, Any] = {}
     for key, content in attributes.items():
         if content is None:
             continue
         if key in MOMENTS:
             if is_moment(content):
                 document[key] = moment(content)
-        elif isinstance(content, dict):
-            document.update(_leaves(key, content))
+        elif isinstance(content, dict) or key == semconv.MAPS:
+            maps[key[:_NAME_MOST]] = content
         else:
             document[field_name(key)] = _list(content) if isinstance(content, list) else content
+    if maps:
+        document[semconv.MAPS] = maps
     return document
 
 
@@ -142,14 +145,6 @@ def field_name(key: str) -> str:
     """The key as a field's name: no empty parts between its dots, not without end."""
     name = ".".join(part for part in key[:_NAME_MOST].split(".") if part.strip())
     return name or "unnamed"
-
-
-def _leaves(name: str, content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, inner in content.items():
-        if isinstance(inner, dict):
-            yield from _leaves(f"{name}.{key}", inner)
-        elif inner is not None:
-            yield field_name(f"{name}.{key}"), _list(inner) if isinstance(inner, list) else inner
 
 
 def _list(content: list[Any]) -> list[Any]:

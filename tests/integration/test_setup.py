@@ -1,8 +1,10 @@
 """``celeryscope setup`` on a Kafka and an Elasticsearch of its own, emptied before each test."""
 
 import json
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
 
 Setup = Callable[..., Result]
 TOPICS = [semconv.TOPIC_TRACES, semconv.TOPIC_LOGS, semconv.TOPIC_DEAD_LETTER]
+BEFORE = Path(__file__).parents[1] / "pipelines/provisioning/templates_of_0_1.json"
 ENTITIES = ["celery-failures", "celery-queues", "celery-schedules", "celery-workers"]
 
 
@@ -207,6 +210,76 @@ def test_an_index_made_too_early_gets_the_fields_if_it_can_and_is_named_if_not(s
     assert found[differs][0] == "kept"
     mapping = client.indices.get_mapping(index=fits)[fits]["mappings"]
     assert mapping["properties"][semconv.CLOCK]["type"] == "long"
+
+
+def _put_templates_of_before(client: Client) -> None:
+    for name, body in json.loads(BEFORE.read_text()).items():
+        client.indices.put_index_template(name=name, body=body)
+
+
+@pytest.fixture
+def of_before(setup: Setup, client: Client) -> Setup:
+    """The command, where the templates and indices of version 0.1 are in use."""
+    _put_templates_of_before(client)
+    for name in ENTITIES:
+        client.indices.create(index=name)
+    # What 0.1 had no type for got one from its first value.
+    worker = {"@timestamp": "2026-11-21T10:00:00Z", semconv.WORKER: "w", semconv.SPOOL_SUPERSEDED: 7}
+    client.index(index=semconv.INDEX_WORKERS, id="default/w", document=worker, refresh=True)
+    return setup
+
+
+def test_an_upgrade_gives_live_indices_the_new_fields_and_keeps_their_documents(
+    of_before: Setup, client: Client
+) -> None:
+    found = _items(of_before("--json"))
+    assert {found[name][0] for name in _templates(client)} == {"changed"}
+    assert found[semconv.INDEX_FAILURES] == ("changed", "fields as in the template")
+    assert found[semconv.INDEX_WORKERS][0] == "kept"
+    assert f"but for {semconv.SPOOL_SUPERSEDED}:" in found[semconv.INDEX_WORKERS][1]
+    for name in (semconv.INDEX_FAILURES, semconv.INDEX_WORKERS):
+        properties = client.indices.get_mapping(index=name)[name]["mappings"]["properties"]
+        assert properties[semconv.MAPS]["type"] == "flattened"
+    assert client.get(index=semconv.INDEX_WORKERS, id="default/w")["_source"][semconv.SPOOL_SUPERSEDED] == 7
+    assert {action for action, _ in _items(of_before("--json")).values()} == {"unchanged"}
+
+
+def test_an_upgrade_continues_a_stream_whose_fields_can_not_change_in_a_new_index(
+    kafka: Kafka, elasticsearch: Elasticsearch
+) -> None:
+    # On the shared server: this Elasticsearch can't delete a data stream, nor a template that one uses.
+    stream = f"logs-celery.otel-before-{secrets.token_hex(4)}"
+    with Client(elasticsearch.url) as client:
+        _put_templates_of_before(client)
+        document = {"@timestamp": "2026-11-21T10:00:00Z", "attributes": {semconv.STACK_REPEATS: 1}}
+        client.index(index=stream, op_type="create", document=document)
+        done = celeryscope(environment(kafka.bootstrap_servers, elasticsearch.url), "setup", "--json")
+        assert done.returncode == 0, done.stderr
+        (item,) = [item for item in json.loads(done.stdout)["items"] if item["name"] == stream]
+        assert item["detail"] == f"continued in a new index: attributes.{semconv.STACK_REPEATS} can't change"
+        _both_indices_are_of_use(client, stream)
+
+
+def _both_indices_are_of_use(client: Client, stream: str) -> None:
+    document = {"@timestamp": "2026-11-21T10:00:01Z", "attributes": {semconv.STACK_REPEATS: 2}}
+    client.index(index=stream, op_type="create", document=document, refresh=True)
+    old, new = sorted(client.indices.get_mapping(index=stream).items())
+    for index, kind in ((old, "double"), (new, "long")):
+        attributes = index[1]["mappings"]["properties"]["attributes"]["properties"]
+        assert attributes[semconv.STACK_REPEATS]["type"] == kind
+        assert attributes[semconv.MAPS]["type"] == "flattened"
+    assert client.count(index=stream, query={"range": {semconv.STACK_REPEATS: {"gte": 1}}})["count"] == 2
+
+
+def test_an_upgrade_that_broke_off_is_done_again(of_before: Setup, client: Client) -> None:
+    # As it is when the process dies after the template and before the indices.
+    before = json.loads(BEFORE.read_text())
+    of_before()
+    now = {name: client.indices.get_index_template(name=name)["index_templates"][0] for name in before}
+    for name, body in before.items():
+        half = dict(now[name]["index_template"], _meta=body["_meta"])
+        client.indices.put_index_template(name=name, body=half)
+    assert _items(of_before("--json"))[semconv.INDEX_FAILURES] == ("changed", "fields as in the template")
 
 
 def test_an_elasticsearch_that_is_away_is_named(setup: Setup) -> None:

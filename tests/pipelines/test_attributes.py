@@ -42,14 +42,18 @@ def test_a_value_that_is_malformed_or_that_elasticsearch_has_no_type_for_is_none
     assert value(any_value) is None
 
 
-def test_maps_become_dotted_names_and_lists_of_one_type() -> None:
-    attributes = {"a": {"b": {"c": 1}, "d": None, "e": [1, "x", {"f": 2}]}, "g": [1, 0.5, None], "h": [True, "x", []]}
+def test_maps_share_one_field_and_lists_have_one_type() -> None:
+    deep = {"b": {"c": 1}, "d": None, "e": [1, "x", {"f": 2}]}
+    attributes = {"a": deep, "x.y": {}, "g": [1, 0.5, None], "h": [True, "x", []]}
     assert as_document(attributes) == {
-        "a.b.c": 1,
-        "a.e": ["1", "x", '{"f":2}'],
+        semconv.MAPS: {"a": deep, "x.y": {}},
         "g": [1, 0.5],
         "h": ["true", "x", "[]"],
     }
+
+
+def test_an_attribute_named_as_the_field_of_the_maps_is_one_of_them() -> None:
+    assert as_document({semconv.MAPS: 7}) == {semconv.MAPS: {semconv.MAPS: 7}}
 
 
 @pytest.mark.parametrize(

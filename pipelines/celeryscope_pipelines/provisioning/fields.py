@@ -2,6 +2,7 @@
 
 Fields that are not listed here get their type from the dynamic rules, in a way that two senders can't contradict each
 other: what does not fit the type that came first is kept in the document and not indexed (``ignore_malformed``).
+Attributes that are maps are one flattened field, so that their keys, which may be anything, are no fields.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ LONG: Final[Mapping] = {"type": "long"}
 DOUBLE: Final[Mapping] = {"type": "double"}
 BOOLEAN: Final[Mapping] = {"type": "boolean"}
 DATE: Final[Mapping] = {"type": "date_nanos"}
+_DEEPEST: Final = 100
+"""Levels of a structured log body; protobuf itself ends there."""
+FREE_FORM: Final[Mapping] = {"type": "flattened", "ignore_above": 1024, "depth_limit": _DEEPEST}
+"""For what may have any keys: each is found by its path, and none costs the index a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,26 @@ class Types:
     """``constant_keyword`` lets a search skip whole indices."""
 
 
+PREFIXES: Final[dict[str, Mapping]] = {
+    # The same setting is a number here and a text there.
+    semconv.CONFIG_PREFIX: KEYWORD,
+    semconv.VERSION_PREFIX: KEYWORD,
+    semconv.SPOOL_DROPPED_PREFIX: LONG,
+    semconv.QUEUE_DEPTH_OF_PRIORITY_PREFIX: LONG,
+}
+"""Types of our fields whose names only begin with a name of ours."""
+
 DYNAMIC: Final[list[Mapping]] = [
+    *(
+        {
+            prefix.strip("."): {
+                "path_match": [f"{prefix}*", f"*attributes.{prefix}*"],
+                "match_mapping_type": ["string", "long", "double", "boolean"],
+                "mapping": mapping,
+            }
+        }
+        for prefix, mapping in PREFIXES.items()
+    ),
     {"strings": {"match_mapping_type": "string", "mapping": KEYWORD}},
     # One type for all numbers: a field whose first value was 0 must not cut later ones to integers.
     {"integers": {"match_mapping_type": "long", "mapping": DOUBLE}},
@@ -106,10 +130,12 @@ _LONGS: Final = (
     semconv.PROCESS_MEMORY,
     semconv.PROCESS_FILES,
     semconv.SPOOL_SHIPPED,
+    semconv.SPOOL_SUPERSEDED,
     semconv.SPOOL_PENDING_BYTES,
     semconv.PROCESS_PID,
     semconv.CODE_LINE,
     semconv.LOG_LEFT_OUT,
+    semconv.STACK_REPEATS,
 )
 _DOUBLES: Final = (
     semconv.QUEUE_TIME,
@@ -124,6 +150,8 @@ _DOUBLES: Final = (
     semconv.BROKER_OUTAGE,
     semconv.SCHEDULE_INTERVAL,
     semconv.BEAT_LATE,
+    semconv.STACK_RUNTIME,
+    semconv.STACK_CPU,
 )
 _BOOLEANS: Final = (semconv.TERMINATED, semconv.EXPIRED, semconv.REDELIVERED, semconv.BROKER_CONNECTED)
 _DATES: Final = (*sorted(MOMENTS), semconv.FIRST_SEEN, semconv.LAST_SEEN)
@@ -145,8 +173,11 @@ RESOURCE: Final[Mapping] = {
     semconv.HOST_NAME: KEYWORD,
     semconv.PROCESS_PID: LONG,
     "agent.name": KEYWORD,
+    semconv.MAPS: FREE_FORM,
 }
 """Resource attributes that every process of ours sends."""
+
+SCOPE: Final[Mapping] = {semconv.MAPS: FREE_FORM}
 
 APM: Final[Mapping] = {
     "processor.event": KEYWORD,
@@ -182,4 +213,5 @@ def attributes(types: Types) -> Mapping:
         **dict.fromkeys(_DATES, DATE),
         **dict.fromkeys(_WORDS, words),
         semconv.EXCEPTION_MESSAGE: {**words, "fields": {"keyword": KEYWORD}},
+        semconv.MAPS: FREE_FORM,
     }

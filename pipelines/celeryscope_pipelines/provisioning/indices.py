@@ -1,32 +1,21 @@
 """Elasticsearch's side of setup: index templates, and the entity indices that exist once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
-from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError
+from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
 
 from celeryscope_pipelines.elasticsearch import connect, our_errors
 from celeryscope_pipelines.provisioning.changes import Action, Change
 from celeryscope_pipelines.provisioning.fields import Mapping, Types
+from celeryscope_pipelines.provisioning.live import follow
 from celeryscope_pipelines.provisioning.plan import Plan
-from celeryscope_pipelines.provisioning.templates import (
-    COPIES,
-    DIGEST,
-    ENTITIES,
-    FIELDS_DIGEST,
-    NAMES,
-    REPLICAS,
-    RETENTION,
-    template,
-)
+from celeryscope_pipelines.provisioning.templates import DIGEST, ENTITIES, NAMES, REPLICAS, RETENTION, template
 from celeryscope_pipelines.settings import ElasticsearchSettings
 
 _PREFERRED: Final = Types(words="match_only_text", constant="constant_keyword")
 _EVERYWHERE: Final = Types()
-_REFUSALS: Final = frozenset({400, 500})
-"""What Elasticsearch answers when an index can't follow its template; 500 where ``subobjects`` differs."""
 
 
 def provision_indices(settings: ElasticsearchSettings, plan: Plan, *, dry_run: bool = False) -> Iterator[Change]:
@@ -97,53 +86,11 @@ def _template(
         yield Change("template", name, Action.UNCHANGED, patterns)
         return
     if not dry_run:
-        # The template comes last: whatever fails on the way, the next run does it all again.
-        yield from _existing(client, before or {}, body)
+        # With the notes of before: whatever fails on the way, the next run finds them and does it all again.
+        client.indices.put_index_template(name=name, body={**body, "_meta": before or {}})
+        yield from follow(client, before or {}, body)
         client.indices.put_index_template(name=name, body=body)
     yield Change("template", name, Action.CREATED if before is None else Action.CHANGED, patterns)
-
-
-def _existing(client: Elasticsearch, before: Mapping, body: Mapping) -> Iterator[Change]:
-    """Let the indices and data streams that the template would have made follow it."""
-    different = {key for key in {*before, *body["_meta"]} if before.get(key) != body["_meta"].get(key)}
-    for pattern in body["index_patterns"]:
-        for name in _resolved(client, pattern):
-            if FIELDS_DIGEST in different:
-                yield _followed(name, "fields", partial(_put_fields, client, name, body))
-            if REPLICAS in different:
-                yield _followed(name, "replicas", partial(_put_copies, client, name, body))
-            if RETENTION in different and "data_stream" in body:
-                yield _followed(name, "retention", partial(_put_retention, client, name, body))
-
-
-def _followed(name: str, what: str, put: Callable[[], object]) -> Change:
-    try:
-        put()
-    except ApiError as error:
-        if error.meta.status not in _REFUSALS:
-            raise
-        reason = error.body["error"] if isinstance(error.body, dict) else str(error)
-        reason = reason["reason"] if isinstance(reason, dict) else reason
-        return Change("index", name, Action.KEPT, f"its {what} stay until the next index: {reason}")
-    return Change("index", name, Action.CHANGED, f"{what} as in the template")
-
-
-def _put_fields(client: Elasticsearch, name: str, body: Mapping) -> None:
-    client.indices.put_mapping(index=name, body=body["template"]["mappings"])
-
-
-def _put_copies(client: Elasticsearch, name: str, body: Mapping) -> None:
-    settings = body["template"]["settings"]
-    client.indices.put_settings(index=name, settings={key: settings[key] for key in COPIES if key in settings})
-
-
-def _put_retention(client: Elasticsearch, name: str, body: Mapping) -> None:
-    client.indices.put_data_lifecycle(name=name, **body["template"]["lifecycle"])
-
-
-def _resolved(client: Elasticsearch, pattern: str) -> list[str]:
-    found = client.indices.resolve_index(name=pattern, ignore_unavailable=True)
-    return [item["name"] for part in ("indices", "data_streams") for item in found[part]]
 
 
 def _index(client: Elasticsearch, name: str, *, dry_run: bool) -> Change:

@@ -15,6 +15,7 @@ from celeryscope_pipelines.provisioning.fields import (
     APM,
     DATE,
     DYNAMIC,
+    FREE_FORM,
     KEYWORD,
     LONG,
     RESOURCE,
@@ -45,8 +46,6 @@ COPIES: Final = ("auto_expand_replicas", "number_of_replicas")
 """The settings that say how many copies of an index there are."""
 
 _FIELDS_LIMIT: Final = 1500
-_BODY_DEPTH: Final = 100
-"""Levels of a structured log body; protobuf itself ends there."""
 
 
 def template(name: str, plan: Plan, types: Types) -> Mapping:
@@ -107,7 +106,13 @@ def _stream_mappings(types: Types, own: Mapping) -> Mapping:
         "attributes": _passthrough(30, {**attributes(types), **APM}),
         "dropped_attributes_count": LONG,
         "resource": {"properties": {"schema_url": KEYWORD, "attributes": _passthrough(10, RESOURCE)}},
-        "scope": {"properties": {"name": KEYWORD, "version": KEYWORD, "attributes": _passthrough(20, {})}},
+        "scope": {
+            "properties": {
+                "name": KEYWORD,
+                "version": KEYWORD,
+                "attributes": _passthrough(20, {semconv.MAPS: FREE_FORM}),
+            }
+        },
     }
     return {
         "dynamic": False,
@@ -120,13 +125,12 @@ def _stream_mappings(types: Types, own: Mapping) -> Mapping:
 
 def _log_fields(types: Types) -> Mapping:
     words = {"type": types.words}
-    structured = {"type": "flattened", "ignore_above": 1024, "depth_limit": _BODY_DEPTH}
     return {
         "observed_timestamp": DATE,
         "event_name": KEYWORD,
         "severity_number": LONG,
         "severity_text": KEYWORD,
-        "body": {"properties": {"text": words, "structured": structured}},
+        "body": {"properties": {"text": words, "structured": FREE_FORM}},
         "message": _alias("body.text"),
         "log": _aliases(level="severity_text"),
         "span": _aliases(id="span_id"),

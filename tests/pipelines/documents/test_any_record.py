@@ -168,7 +168,20 @@ NASTY = [
     "span.id",
     "error.stack_trace",
 ]
-NASTY += ["\0", "@timestamp", "celery", "celery.task_id.x", "exception", "*", "a*b", "é" * 600, ".".join("x" * 60)]
+NASTY += [
+    "\0",
+    "@timestamp",
+    "celery",
+    "celery.task_id.x",
+    "exception",
+    "*",
+    "a*b",
+    "é" * 600,
+    ".".join("x" * 60),
+    "celery.maps",
+    "celery.maps.a",
+    "k" * 40_000,
+]
 
 
 @pytest.mark.kafka

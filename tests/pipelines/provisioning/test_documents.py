@@ -1,5 +1,6 @@
 """The documents that real records become, in indices of the real templates, asked as the views and Kibana ask."""
 
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.decode import decode
 from celeryscope_pipelines.documents import documents_for
 from celeryscope_pipelines.provisioning import provision
+from celeryscope_pipelines.provisioning.fields import APM, PREFIXES, RESOURCE, Types, attributes
 from celeryscope_pipelines.settings import ElasticsearchSettings
 from celeryscope_pipelines.views import queries
 from celeryscope_pipelines.views.queries import FailureSelection, LogSelection
@@ -137,6 +139,66 @@ def test_senders_that_contradict_each_other_are_all_kept(store: Store) -> None:
         store.line(order=value)
     assert store.count(store.logs, {"match_all": {}}) == len(values)
     assert store.count(store.logs, {"range": {"order": {"gt": 1, "lt": 2}}}) == 1
+
+
+ODD: list[Any] = [17, 2**62, "seventeen", "x" * 50_000, "ü" * 20_000, True, 1.5e300, -0.0, "", [], [1, "b", 2.5, True]]
+ODD += [[[1], ["b"]], ["2026-01-01", 5], {"number": 17}, {"a": {"b": [1, {"c": "d"}]}, "": 1}, [{"number": "x"}, 5]]
+
+
+def test_any_value_in_any_of_our_fields_costs_no_document(store: Store) -> None:
+    names = {*attributes(Types()), *RESOURCE, *APM, *(f"{prefix}x" for prefix in PREFIXES), "mine", "mine.too"}
+    needed = {semconv.LOG_RECORD_UID, semconv.CLOCK, semconv.WORKER}
+    for value in ODD:
+        odd = dict.fromkeys(names - needed, value)
+        store.line(**odd)
+        # The newest comes last: of a worker only the latest snapshot is kept.
+        store.write(
+            "log", messages.vital(semconv.EVENT_WORKER_HEARTBEAT, **odd, **{semconv.WORKER: f"odd {value}"[:40]})
+        )
+    assert store.count(store.logs, {"match_all": {}}) == 2 * len(ODD)
+    assert store.count(semconv.INDEX_WORKERS, queries.of_tenant(store.tenant)) == len(ODD)
+
+
+def test_maps_are_found_by_their_paths_and_their_keys_are_no_fields(store: Store) -> None:
+    store.line(order={"id": 4711, "items": [{"sku": "a-1"}, {"sku": "b-2"}]}, mapped="yes")
+    store.line(headers={f"x-{uuid4().hex}": "1" for _ in range(3000)}, order="as a text")
+    for path, value in (("order.id", "4711"), ("order.items.sku", "b-2")):
+        assert store.count(store.logs, queries.term(f"{semconv.MAPS}.{path}", value)) == 1
+    assert store.count(store.logs, queries.term("order", "as a text")) == 1
+    assert store.count(store.logs, queries.term("mapped", "yes")) == 1
+    fields = store.client.field_caps(index=store.logs, fields=["*"])["fields"]
+    assert len(fields) < 1000
+
+
+def test_a_structured_body_is_found_by_its_paths(store: Store) -> None:
+    body = {"kvlistValue": {"values": [{"key": "user", "value": {"stringValue": "ann"}}]}}
+    record = json.loads(messages.line("")) | {"body": body}
+    store.write("log", json.dumps(record).encode())
+    assert store.count(store.logs, queries.term("body.structured.user", "ann")) == 1
+
+
+def test_fields_whose_names_only_begin_with_ours_have_one_type_whoever_sends_them_first(store: Store) -> None:
+    for value in (4, "four", True):
+        store.line(**{f"{semconv.CONFIG_PREFIX}worker_concurrency": value})
+    for value in ("4", "four", "true"):
+        assert store.count(store.logs, queries.term(f"{semconv.CONFIG_PREFIX}worker_concurrency", value)) == 1
+    heartbeat = {semconv.WORKER: f"w {store.tenant}", f"{semconv.SPOOL_DROPPED_PREFIX}quota": 7}
+    store.write("log", messages.vital(semconv.EVENT_WORKER_HEARTBEAT, **heartbeat))
+    for index in (store.logs, semconv.INDEX_WORKERS):
+        name = f"{semconv.SPOOL_DROPPED_PREFIX}quota"
+        assert set(store.client.field_caps(index=index, fields=[name])["fields"][name]) == {"long"}
+
+
+def test_a_long_text_is_found_by_its_last_words_and_kept_whole(store: Store) -> None:
+    message = "begin " + "wörd " * 40_000 + "untergang"
+    store.write("log", messages.event(semconv.EVENT_TASK_FAILED, str(uuid4()), EXCEPTION_MESSAGE=message))
+    store.write("log", messages.line(message))
+    assert store.words(store.logs, semconv.EXCEPTION_MESSAGE, "untergang") == 1
+    assert store.words(store.logs, "message", "untergang") == 1
+    found = store.client.search(index=store.logs, query={"match": {"message": "untergang"}})["hits"]["hits"]
+    assert found[0]["_source"]["body"]["text"] == message
+    # For aggregations it is too long, and simply not among them.
+    assert store.count(store.logs, {"exists": {"field": f"{semconv.EXCEPTION_MESSAGE}.keyword"}}) == 0
 
 
 def test_our_own_fields_with_a_wrong_type_do_not_cost_the_document(store: Store) -> None:

@@ -7,7 +7,7 @@ import pytest
 from celeryscope import semconv
 from celeryscope_pipelines.attributes import MOMENTS
 from celeryscope_pipelines.provisioning import Plan
-from celeryscope_pipelines.provisioning.fields import Types, attributes
+from celeryscope_pipelines.provisioning.fields import FREE_FORM, PREFIXES, RESOURCE, Types, attributes
 from celeryscope_pipelines.provisioning.templates import (
     DIGEST,
     ENTITY,
@@ -20,6 +20,49 @@ from celeryscope_pipelines.provisioning.templates import (
 
 PLAIN = Types()
 FULL = Types(words="match_only_text", constant="constant_keyword")
+
+WITHOUT_A_FIELD = {
+    "SCOPE_": "values of scope.name",
+    "HEADER": "keys of the header of Celery's messages",
+    "EVENT_": "values of event_name and of celery.event",
+    "STATE_": "values of celery.state",
+    "KIND_": "values of celery.failure_kind",
+    "VERDICT_": "values of celery.stack.verdict",
+    "CAUSE_": "values of celery.cause",
+    "TOPIC_": "topics of Kafka",
+    "DATA_STREAM_": "names of data streams",
+    "INDEX_": "names of indices",
+    "DEFAULT_TENANT": "a value of celery.tenant",
+    "PATH_": "paths of the collector",
+}
+"""The beginnings of names in semconv of what is no attribute, and what it is."""
+
+
+def _attributes() -> list[str]:
+    constants = {name: value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)}
+    return sorted(value for name, value in constants.items() if not name.startswith(tuple(WITHOUT_A_FIELD)))
+
+
+@pytest.mark.parametrize("attribute", _attributes())
+def test_every_attribute_has_a_type_of_its_own(attribute: str) -> None:
+    fields = {**attributes(PLAIN), **RESOURCE}
+    assert attribute in (PREFIXES if attribute.endswith(".") else fields)
+
+
+def test_what_senders_may_fill_as_they_like_is_one_field_each() -> None:
+    properties = template(LOGS, Plan(), PLAIN)["template"]["mappings"]["properties"]
+    levels = (properties["attributes"], properties["resource"]["properties"]["attributes"])
+    levels += (properties["scope"]["properties"]["attributes"], template(ENTITY, Plan(), PLAIN)["template"]["mappings"])
+    assert [level["properties"][semconv.MAPS] for level in levels] == [FREE_FORM] * 4
+    assert properties["body"]["properties"]["structured"] == FREE_FORM
+
+
+def test_the_fields_that_anybody_may_add_are_bounded() -> None:
+    for name in NAMES:
+        body = template(name, Plan(), PLAIN)["template"]
+        assert body["settings"]["mapping.total_fields.limit"] == 1500
+        assert body["settings"]["mapping.total_fields.ignore_dynamic_beyond_limit"] is True
+        assert json.dumps(body["mappings"]).count('"type"') < 500
 
 
 @pytest.mark.parametrize("name", NAMES)
