@@ -23,6 +23,17 @@ _SAMPLE = (
     semconv.TASK_NAME,
     semconv.TASK_ID,
     semconv.ATTEMPT,
+    semconv.OWNER_TEAM,
+    semconv.OWNER_SEVERITY,
+    semconv.OWNER_RUNBOOK,
+    semconv.OWNER_TIER,
+)
+_FROM_RESOURCE = (
+    semconv.SERVICE_NAME,
+    semconv.SERVICE_VERSION,
+    semconv.DEPLOYMENT_ENVIRONMENT,
+    semconv.K8S_CLUSTER,
+    semconv.CLOUD_REGION,
 )
 
 
@@ -57,8 +68,7 @@ def cluster(record: Record) -> Iterator[Write]:
     seen = timestamp(log_time(record))
     body = as_document({key: known[key] for key in _SAMPLE if key in known})
     body |= {"@timestamp": seen, semconv.FIRST_SEEN: seen, semconv.LAST_SEEN: seen, semconv.TENANT: tenant}
-    if (service := record.origin.attributes.get(semconv.SERVICE_NAME)) is not None:
-        body[semconv.SERVICE_NAME] = service
+    body |= {name: found for name in _FROM_RESOURCE if (found := record.origin.attributes.get(name)) is not None}
     yield Write(Op.FAILURE, semconv.INDEX_FAILURES, f"{tenant}/{known[semconv.FINGERPRINT]}", body)
 
 

@@ -13,6 +13,7 @@ from celeryscope_pipelines.writes import Op, Write
 _KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 _STATUS = ("Unset", "Ok", "Error")
 _CONSUMER, _SERVER = "Consumer", "Server"
+_LEAST_RATIO = 1e-9
 
 
 def span(record: Record) -> Iterator[Write]:
@@ -71,9 +72,14 @@ def _apm(record: Record, body: dict[str, Any], start_us: int) -> dict[str, Any]:
         "transaction.sampled": True,
         "transaction.root": "parent_span_id" not in body,
         "transaction.duration.us": body["duration"] // 1000,
-        "transaction.representative_count": 1.0,
+        "transaction.representative_count": _stands_for(record.attributes.get(semconv.SAMPLING_RATIO)),
         "event.success_count": 0 if failed else 1,
     }
+
+
+def _stands_for(ratio: Any) -> float:
+    """Of how many a span that the collector's sampling has chosen is one; APM counts so many."""
+    return 1 / ratio if isinstance(ratio, int | float) and _LEAST_RATIO <= ratio < 1 else 1.0
 
 
 def _status(status: Any) -> dict[str, str]:

@@ -12,6 +12,8 @@ _FROM_RESOURCE = (
     semconv.SERVICE_NAME,
     semconv.SERVICE_VERSION,
     semconv.DEPLOYMENT_ENVIRONMENT,
+    semconv.K8S_CLUSTER,
+    semconv.CLOUD_REGION,
     semconv.HOST_NAME,
     semconv.PROCESS_PID,
 )

@@ -81,6 +81,10 @@ _KEYWORDS: Final = (
     semconv.FAILURE_KIND,
     semconv.ACTION,
     semconv.TENANT,
+    semconv.OWNER_TEAM,
+    semconv.OWNER_SEVERITY,
+    semconv.OWNER_RUNBOOK,
+    semconv.OWNER_TIER,
     semconv.FINGERPRINT,
     semconv.FINGERPRINT_COARSE,
     semconv.CULPRIT,
@@ -152,6 +156,7 @@ _DOUBLES: Final = (
     semconv.BEAT_LATE,
     semconv.STACK_RUNTIME,
     semconv.STACK_CPU,
+    semconv.SAMPLING_RATIO,
 )
 _BOOLEANS: Final = (semconv.TERMINATED, semconv.EXPIRED, semconv.REDELIVERED, semconv.BROKER_CONNECTED)
 _DATES: Final = (*sorted(MOMENTS), semconv.FIRST_SEEN, semconv.LAST_SEEN)
@@ -170,6 +175,8 @@ RESOURCE: Final[Mapping] = {
     semconv.SERVICE_VERSION: KEYWORD,
     semconv.SERVICE_INSTANCE_ID: KEYWORD,
     semconv.DEPLOYMENT_ENVIRONMENT: KEYWORD,
+    semconv.K8S_CLUSTER: KEYWORD,
+    semconv.CLOUD_REGION: KEYWORD,
     semconv.HOST_NAME: KEYWORD,
     semconv.PROCESS_PID: LONG,
     "agent.name": KEYWORD,

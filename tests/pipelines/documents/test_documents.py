@@ -276,6 +276,40 @@ def test_a_failure_is_an_error_to_apm_a_snapshot_and_a_cluster(event: str) -> No
     )
 
 
+def test_owner_and_deployment_stand_in_all_documents_of_a_failure_and_in_those_of_its_span() -> None:
+    owner = {
+        semconv.OWNER_TEAM: "payments",
+        semconv.OWNER_SEVERITY: "critical",
+        semconv.OWNER_RUNBOOK: "https://wiki/pay",
+        semconv.OWNER_TIER: "1",
+    }
+    deployment = {
+        semconv.SERVICE_VERSION: "2.10",
+        semconv.DEPLOYMENT_ENVIRONMENT: "production",
+        semconv.K8S_CLUSTER: "eu-1",
+        semconv.CLOUD_REGION: "eu-west-1",
+    }
+    failure, run = log(semconv.EVENT_TASK_FAILED, **TASK_VALUES, **FAILURE_VALUES, **owner), span()
+    failure.origin = run.origin = origin(**deployment)
+    run.attributes |= owner
+
+    error, attempt, cluster = documents_for(failure)
+    (of_span,) = documents_for(run)
+
+    for document in (error.body, of_span.body):
+        assert owner.items() <= document["attributes"].items()
+        assert deployment.items() <= document["resource"]["attributes"].items()
+    for entity in (attempt.body, cluster.body):
+        assert (owner | deployment).items() <= entity.items()
+
+
+@pytest.mark.parametrize(("ratio", "stands_for"), [(0.25, 4), (1, 1), (0, 1), (-1, 1), ("0.5", 1), (None, 1)])
+def test_a_span_that_sampling_has_chosen_counts_for_those_it_stands_for(ratio: Any, stands_for: float) -> None:
+    record = span()
+    record.attributes[semconv.SAMPLING_RATIO] = ratio
+    assert documents_for(record)[0].body["attributes"]["transaction.representative_count"] == stands_for
+
+
 def test_a_retry_is_a_line_under_its_own_name_of_the_failures_cluster() -> None:
     line, attempt = documents_for(log(semconv.EVENT_TASK_RETRIED, **TASK_VALUES, **FAILURE_VALUES))
     assert line.body["event_name"] == "celery.task.retried"
