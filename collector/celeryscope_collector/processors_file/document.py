@@ -36,6 +36,8 @@ class Document:
     values: dict[Path, Place] = field(default_factory=dict)
     written: dict[Path, str] = field(default_factory=dict)
     """Scalars as they are written: ``2.10`` is the number 2.1."""
+    empty: list[Path] = field(default_factory=list)
+    """Where a value is null, as it is behind a key with nothing behind it."""
 
     def key(self, path: Path) -> Place:
         """Where the key of this value stands; for an item of a list, the item."""
@@ -80,7 +82,10 @@ def _value(node: yaml.Node, path: Path, document: Document) -> Any:
         return tuple(_value(item, (*path, number), document) for number, item in enumerate(node.value))
     document.written[path] = node.value
     try:
-        return SafeConstructor().construct_object(node)
+        scalar = SafeConstructor().construct_object(node)
+        if scalar is None:
+            document.empty.append(path)
+        return scalar
     except yaml.MarkedYAMLError as error:
         document.problems.append(_refused(error))
     except ValueError as error:

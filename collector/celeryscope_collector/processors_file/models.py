@@ -4,6 +4,7 @@ The file's reference in docs/processors.md says the same in words; its example i
 """
 
 import re
+from difflib import get_close_matches
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -147,7 +148,8 @@ def _known_event(pattern: str) -> str:
     # Other senders may have events of their own, so only a name that looks like one of ours is questioned.
     ours = pattern.startswith("celery.") and not re.search(r"[*?\[]", pattern)
     if ours and pattern not in _EVENTS:
-        raise ValueError(f"`{pattern}` is no event; docs/data.md lists them")
+        near = get_close_matches(pattern, sorted(_EVENTS), n=1)
+        raise ValueError(f"`{pattern}` is no event: " + (f"did you mean `{near[0]}`?" if near else "see docs/data.md"))
     return pattern
 
 
@@ -181,9 +183,16 @@ class DropRule(Sender):
 
 
 class Drop(Section):
-    """Records that are not passed on."""
+    """Records that are not passed on; counted by the first rule that matches."""
 
     rules: tuple[DropRule, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [rule.name for rule in self.rules]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two rules are named `{twice}`: what they drop could not be told apart")
+        return self
 
 
 class Step(Section):

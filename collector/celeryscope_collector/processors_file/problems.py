@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from celeryscope_collector.processors_file.document import Document, Path, Problem
+
+NO_VALUE: Final = "a value is missing here"
+_MAPPING: Final = "a mapping is needed, `key: value`, a line each"
+_SENTENCES: Final = {
+    "string_too_short": "a text is missing here",
+    "too_short": "at least one is needed",
+    "model_type": _MAPPING,
+    "dict_type": _MAPPING,
+    "string_pattern_mismatch": "a name is needed: lower-case letters, digits, `_` and `-`, a letter or digit first",
+}
 
 
 def problems(error: ValidationError, model: type[BaseModel], document: Document) -> Iterator[Problem]:
@@ -34,11 +44,7 @@ def _unknown_key(path: Path, model: type[BaseModel]) -> str:
 
 def _suggestion(word: str, known: list[str]) -> str:
     near = get_close_matches(word, known, n=1)
-    return f"did you mean `{near[0]}`?" if near else f"use {_listed(known)}"
-
-
-def _listed(words: list[str]) -> str:
-    return ", ".join(f"`{word}`" for word in words)
+    return f"did you mean `{near[0]}`?" if near else "use " + ", ".join(f"`{name}`" for name in known)
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
@@ -59,25 +65,20 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _sentence(details: ErrorDetails, path: Path, document: Document) -> str:
-    kind, found = details["type"], details["input"]
-    shown = document.written.get(path, "")
+    kind, shown = details["type"], document.written.get(path, "")
+    if details["input"] is None:
+        return NO_VALUE
+    if kind in _SENTENCES:
+        return _SENTENCES[kind]
     if kind == "missing":
         return f"`{path[-1]}` is missing here"
-    if found is None:
-        return "a value is missing here"
     if kind == "string_type":
         return f'a text is needed: put it in quotes, "{shown}"' if shown else "a text is needed"
     if kind == "tuple_type":
         return f"a list is needed: [{shown}]" if shown else "a list is needed"
-    if kind == "too_short":
-        return "at least one is needed"
-    if kind in {"model_type", "dict_type"}:
-        return "a mapping is needed, `key: value`, a line each"
     if kind == "literal_error":
         known = [text.strip("'") for text in details["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         return f"`{shown}` is not known here: {_suggestion(shown, known)}"
-    if kind == "string_pattern_mismatch":
-        return f"`{shown}` is no name: use lower-case letters, digits, `_` and `-`, a letter or digit first"
     if kind == "value_error":
         return details["msg"].removeprefix("Value error, ")
     return f"`{shown}`: {details['msg'].replace('Input should', 'it should')}"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from celeryscope.errors import ConfigError
 from celeryscope_collector.processors_file.document import Document, Problem, parsed
 from celeryscope_collector.processors_file.models import ProcessorsFile, Section, Step
-from celeryscope_collector.processors_file.problems import problems
+from celeryscope_collector.processors_file.problems import NO_VALUE, problems
 
 Steps = dict[str, BaseModel]
 """The processors in their order, each with its section of the file."""
@@ -23,13 +23,13 @@ def read_processors(path: Path) -> Steps:
         raise ConfigError(f"the processors file {path} can't be read: {error}") from None
     steps, found = checked(text)
     if found:
-        lines = (f"{path}:{place.line}:{place.column}: {what}" for place, what in sorted(set(found)))
+        lines = (f"{path}:{place.line}:{place.column}: {what}" for place, what in found)
         raise ConfigError("\n".join(lines))
     return steps
 
 
 def checked(text: str) -> tuple[Steps, list[Problem]]:
-    """The steps of a text, and what is wrong with it; with any problem there are no steps."""
+    """The steps of a text, and what is wrong with it from top to bottom; with any problem there are no steps."""
     document = parsed(text)
     found = document.problems
     if document.value is None and found:
@@ -39,10 +39,16 @@ def checked(text: str) -> tuple[Steps, list[Problem]]:
         file = ProcessorsFile.model_validate(document.value)
     except ValidationError as error:
         found += problems(error, ProcessorsFile, document)
+    found += (Problem(document.at(path), NO_VALUE) for path in document.empty if not _is_section(path))
     found += _order(document)
     if found:
-        return {}, found
+        return {}, sorted(set(found))
     return {name: section for step in file.processors for name, section in _given(step)}, []
+
+
+def _is_section(path: tuple[str | int, ...]) -> bool:
+    """Whether it is the path of a processor's parameters, ``processors``, number, name; these may be left out."""
+    return len(path) == 3
 
 
 def _with_keys(content: object) -> object:
