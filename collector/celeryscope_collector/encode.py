@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from celeryscope_collector.otlp.answers import JSON
 from celeryscope_collector.partition import partition_for
 from celeryscope_collector.records import Origin, Record, Signal
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One Kafka message and how many records it holds."""
+    """One Kafka message, how many records it holds, and its media type, which is its header ``content-type``."""
 
     topic: str
     partition: int
     value: bytes
     records: int
+    media_type: str = JSON
 
 
 @dataclass

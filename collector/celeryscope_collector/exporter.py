@@ -20,7 +20,6 @@ from celeryscope_collector.kafka_check import KafkaCheck, told
 from celeryscope_collector.metrics import Metrics
 from celeryscope_collector.records import Signal
 
-_HEADERS: Final = [("content-type", b"application/json")]
 _CHECK_SECONDS: Final = 5.0
 _CHECK_SECONDS_WHEN_AWAY: Final = 1.0
 _RETRY_AFTER: Final = 5.0
@@ -231,7 +230,8 @@ class _Delivery:
                 settle(Unavailable("Kafka is away"))
                 continue
             try:
-                future = self.producer.send(message.topic, message.value, headers=_HEADERS, partition=message.partition)
+                headers = [("content-type", message.media_type.encode())]
+                future = self.producer.send(message.topic, message.value, headers=headers, partition=message.partition)
             except (KafkaError, ValueError) as error:
                 # ValueError: the partition is not known any more, because the topic was made anew.
                 settle(error)

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from celeryscope.errors import Rejected
+from celeryscope_collector.chain import Chain, through
 from celeryscope_collector.encode import Message, encode
 from celeryscope_collector.otlp.content import decompressed
 from celeryscope_collector.otlp.decode import decode
-from celeryscope_collector.processors import ForTenant, Processor
-from celeryscope_collector.records import LOGS, Record, Signal
+from celeryscope_collector.processors import ForTenant
+from celeryscope_collector.records import LOGS, Origin, Record, Signal
 from celeryscope_collector.uid import RecordIds
 
 
@@ -55,14 +56,17 @@ class Pipeline:
         body = decompressed(request.body, request.encoding, self._max_request_bytes)
         decoded = decode(body, request.media_type, request.signal)
         refused, dropped = decoded.refused, Counter[str]()
-        chain = [(name, prepare(request.tenant)) for name, prepare in self._processors.items()]
+        chain = Chain((name, prepare(request.tenant)) for name, prepare in self._processors.items())
+        origins = _Origins(chain)
+        steps = chain.steps(None)
         ids = RecordIds(body, request.received_at)
         kept: list[Record] = []
         for index, record in enumerate(decoded.records):
             if request.signal is LOGS:
                 ids.complete(record, index)
             try:
-                processed = _through(chain, record, dropped)
+                record.origin = origins.behind_chain(record.origin)
+                processed = through(steps, record, dropped)
             except Rejected as error:
                 refused[error.reason] += 1
                 continue
@@ -72,11 +76,22 @@ class Pipeline:
         return Outcome(encoded.messages, refused + encoded.refused, dropped)
 
 
-def _through(chain: list[tuple[str, Processor]], record: Record, dropped: Counter[str]) -> Record | None:
-    for name, process in chain:
-        result = process(record)
-        if result is None:
-            dropped[name] += 1
-            return None
-        record = result
-    return record
+class _Origins:
+    """Origins as the processors leave them, each gone through the chain once."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._done: dict[Origin, Origin | Rejected] = {}
+
+    def behind_chain(self, origin: Origin) -> Origin:
+        """Raises Rejected, for each record anew, when a processor refuses the origin."""
+        done = self._done.get(origin)
+        if done is None:
+            try:
+                done = self._chain.origin(origin)
+            except Rejected as error:
+                done = error
+            self._done[origin] = done
+        if isinstance(done, Rejected):
+            raise done
+        return done

@@ -54,3 +54,10 @@ class Record:
         """The item's attributes, ``[{"key": str, "value": AnyValue}, ...]``; the list itself, not a copy."""
         attributes: list[dict[str, Any]] = self.item.setdefault("attributes", [])
         return attributes
+
+    def text(self, name: str) -> str:
+        """The text of an attribute; empty when there is none of that name, or it is no text."""
+        for attribute in self.item.get("attributes", ()):
+            if attribute["key"] == name:
+                return str(attribute["value"].get("stringValue", ""))
+        return ""

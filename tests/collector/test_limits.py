@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 from celeryscope import semconv
 from celeryscope_collector.otlp.validity import checked_log
 from celeryscope_collector.processors.limits import Limits, cut, limit_item, limits
+from celeryscope_collector.records import Record
 from collector_samples import attribute, attribute_lists, log_record, values
 
 SMALL = Limits(attributes=32, value=256, stacktrace=2048, body=256)
+
+
+def process(record: Record) -> None:
+    step = limits(SMALL)("shop").record
+    assert step is not None
+    assert step(record) is record
 
 
 def cut_names(item: dict[str, Any]) -> list[str]:
@@ -44,7 +51,7 @@ def test_the_error_at_the_end_of_a_traceback_stays() -> None:
     trace = "Traceback (most recent call last):\n" + '  File "x.py"\n' * 1000 + "ValueError: the reason"
     record = log_record(exception__stacktrace=trace, celery__task_id="t")
 
-    limits(SMALL)("shop")(record)
+    process(record)
 
     kept = record.attributes[0]["value"]["stringValue"]
     assert kept.startswith("Traceback (most recent call last):")
@@ -56,7 +63,7 @@ def test_the_error_at_the_end_of_a_traceback_stays() -> None:
 def test_stacks_of_a_task_that_runs_too_long_may_be_as_long_as_a_traceback() -> None:
     record = log_record(celery__stack__trace="x" * 1000)
 
-    limits(SMALL)("shop")(record)
+    process(record)
 
     assert record.attributes[0]["value"]["stringValue"] == "x" * 1000
 

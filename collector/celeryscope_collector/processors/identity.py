@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from celeryscope import semconv
-from celeryscope_collector.processors import Processor, once_per_origin
-from celeryscope_collector.records import Origin, Record
+from celeryscope_collector.processors import Processor
+from celeryscope_collector.records import Origin
 
 
 def identity(tenant: str) -> Processor:
@@ -16,10 +16,4 @@ def identity(tenant: str) -> Processor:
         attributes.append({"key": semconv.TENANT, "value": {"stringValue": tenant}})
         return replace(origin, resource={**origin.resource, "attributes": attributes})
 
-    of_tenant = once_per_origin(owned)
-
-    def process(record: Record) -> Record:
-        record.origin = of_tenant(record.origin)
-        return record
-
-    return process
+    return Processor(origin=owned)

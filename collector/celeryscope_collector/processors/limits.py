@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from celeryscope import semconv
-from celeryscope_collector.processors import ForTenant, in_place
-from celeryscope_collector.records import Origin
+from celeryscope_collector.processors import ForTenant, Processor, Survey
+from celeryscope_collector.records import Origin, Record
 
 _OURS: Final = ("celery.", "exception.", "log.record.", "messaging.", "service.")
 """Attributes that are kept first when there are too many."""
@@ -48,7 +48,17 @@ def limits(bounds: Limits) -> ForTenant:
             limit_attributes(part, bounds)
         return origin
 
-    return in_place(bounded, lambda item: limit_item(item, bounds))
+    def limit(record: Record) -> Record:
+        limit_item(record.item, bounds)
+        return record
+
+    least = min(bounds.value, bounds.stacktrace, bounds.body)
+
+    def leaves(survey: Survey) -> bool:
+        return survey.longest <= least and survey.most <= bounds.attributes
+
+    processor = Processor(bounded, limit, leaves)
+    return lambda _tenant: processor
 
 
 def limit_item(item: dict[str, Any], bounds: Limits) -> None:

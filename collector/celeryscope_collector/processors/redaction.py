@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from celeryscope.redaction import REDACTED, Redactor, redact_urls, tells_nothing
-from celeryscope_collector.processors import ForTenant, in_place
-from celeryscope_collector.records import Origin
+from celeryscope_collector.processors import ForTenant, Processor, Survey
+from celeryscope_collector.records import Origin, Record
 
 
 def redaction(more: Iterable[str] = (), keep: Iterable[str] = ()) -> ForTenant:
@@ -21,7 +21,15 @@ def redaction(more: Iterable[str] = (), keep: Iterable[str] = ()) -> ForTenant:
         redact_attributes(origin.scope.get("attributes", ()), is_secret)
         return origin
 
-    return in_place(clean, lambda item: redact_item(item, is_secret))
+    def redact(record: Record) -> Record:
+        redact_item(record.item, is_secret)
+        return record
+
+    def leaves(survey: Survey) -> bool:
+        return not survey.url_passwords and not any(map(is_secret, survey.names))
+
+    processor = Processor(clean, redact, leaves)
+    return lambda _tenant: processor
 
 
 def redact_item(item: dict[str, Any], is_secret: Callable[[str], bool]) -> None:
