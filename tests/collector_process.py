@@ -17,6 +17,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from celeryscope import semconv
 from celeryscope_collector.tokens import hash_of, new_token
 from servers import Kafka
+from support.waiting import until
 
 _COMMAND = Path(sys.executable).parent / "celeryscope"
 JSON = "application/json"
@@ -55,8 +56,13 @@ class Collector:
         listening = re.search(r"https?://\S+", self.announcement)
         assert listening, (self.announcement, (self.folder / "collector.log").read_text())
         self.url = listening.group()
+        grpc = re.search(r"grpcs?://(\S+)", self.announcement)
+        self.grpc_address = grpc.group(1) if grpc else ""
         self.http = urllib3.PoolManager(retries=False, timeout=30, maxsize=8)
         return self
+
+    def wait_for_log(self, text: str) -> None:
+        until(lambda: text in (self.folder / "collector.log").read_text(), what=f"{text!r} in the collector's log")
 
     def __exit__(self, *_: object) -> None:
         self.http.clear()

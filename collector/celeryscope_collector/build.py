@@ -1,20 +1,29 @@
 """How the collector is put together: the only place where its parts meet."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from celeryscope.errors import ConfigError
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_collector.exporter import KafkaExporter
+from celeryscope_collector.intake import Bounds, Intake
 from celeryscope_collector.metrics import Metrics
 from celeryscope_collector.pipeline import Pipeline
 from celeryscope_collector.processors import ForTenant
 from celeryscope_collector.processors.identity import identity
 from celeryscope_collector.processors.limits import Limits, limits
 from celeryscope_collector.processors.redaction import redaction
-from celeryscope_collector.receiver import Bounds, Receiver
+from celeryscope_collector.rates import Rates
+from celeryscope_collector.receiver import Receiver
 from celeryscope_collector.settings import CollectorSettings
+from celeryscope_collector.tenant_limits import TenantLimits
 from celeryscope_collector.tokens import Anonymous, TokenFile
+
+if TYPE_CHECKING:
+    from celeryscope_collector.grpc_receiver import GrpcReceiver
 
 
 @dataclass(frozen=True)
@@ -24,29 +33,45 @@ class Collector:
     tenants: TokenFile | Anonymous
     exporter: KafkaExporter
     receiver: Receiver
+    grpc: "GrpcReceiver | None"
+    metrics: Metrics
 
 
-def build(settings: CollectorSettings, kafka: KafkaSettings) -> Collector:
-    """All parts, not started. Raises ConfigError when nobody could send or the tokens file can't be used."""
+def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None = None) -> Collector:
+    """All parts, not started. ``shared`` is the folder of what several processes of one collector share.
+
+    Raises ConfigError when nobody could send or the tokens file can't be used.
+    """
     metrics = Metrics()
     tenants = who_may_send(settings)
     exporter = KafkaExporter(kafka.client_options(), settings.kafka_timeout, settings.max_bytes_in_flight, metrics)
     pipeline = Pipeline(processors(settings), settings.max_decompressed_bytes, settings.max_message_bytes)
     bounds = Bounds(settings.max_request_bytes, settings.max_bytes_in_flight, settings.request_timeout)
-    return Collector(tenants, exporter, Receiver(tenants, pipeline, exporter, metrics, bounds))
+    intake = Intake(tenants, pipeline, exporter, Rates(time.monotonic, shared), metrics, bounds)
+    return Collector(tenants, exporter, Receiver(intake, metrics), _grpc(settings, intake), metrics)
+
+
+def _grpc(settings: CollectorSettings, intake: Intake) -> "GrpcReceiver | None":
+    if not settings.grpc:
+        return None
+    # Fifteen megabytes, which a collector without gRPC does not spend.
+    from celeryscope_collector.grpc_receiver import GrpcReceiver
+
+    return GrpcReceiver(intake)
 
 
 def who_may_send(settings: CollectorSettings) -> TokenFile | Anonymous:
     """The tokens, or everybody when the settings say so. Raises ConfigError when that leaves nobody."""
+    limits = TenantLimits(settings.tenant_records_per_second, settings.tenant_bytes_per_second)
     if settings.allow_anonymous:
-        return Anonymous()
+        return Anonymous(limits)
     if settings.tokens_file is None:
         raise ConfigError(
             "nobody could send: make a token with `celeryscope collector token new` and name its file in "
             "CELERYSCOPE_COLLECTOR_TOKENS_FILE (or, on one machine only, set "
             "CELERYSCOPE_COLLECTOR_ALLOW_ANONYMOUS=true)"
         )
-    tokens = TokenFile(settings.tokens_file)
+    tokens = TokenFile(settings.tokens_file, limits)
     if not tokens.tenants:
         raise ConfigError(
             f"nobody could send: {settings.tokens_file} has no token; make one with `celeryscope collector token new`"

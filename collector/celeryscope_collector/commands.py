@@ -22,6 +22,8 @@ def collector() -> None:
 @collector.command()
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.  [default: 4318]")
+@click.option("--grpc/--no-grpc", default=None, help="Take OTLP/gRPC too.  [default: --grpc]")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), help="Port of OTLP/gRPC.  [default: 4317]")
 @click.option("--tokens-file", type=click.Path(path_type=Path), help="YAML file with the hashes of valid tokens.")
 @click.option(
     "--allow-anonymous", is_flag=True, default=None, help="Accept requests without a token (one machine only)."
@@ -29,7 +31,7 @@ def collector() -> None:
 @click.option("--kafka", "bootstrap_servers", metavar="HOST:PORT", help="Kafka brokers.  [default: 127.0.0.1:9092]")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="[default: INFO]")
 def run(bootstrap_servers: str | None, **options: Any) -> None:
-    """Take OTLP/HTTP requests and put them into Kafka, until SIGTERM."""
+    """Take OTLP requests over HTTP and gRPC and put them into Kafka, until SIGTERM."""
     from celeryscope_collector.service import serve
 
     settings, kafka = CollectorSettings.load(**options), KafkaSettings.load(bootstrap_servers=bootstrap_servers)

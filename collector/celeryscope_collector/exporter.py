@@ -38,7 +38,7 @@ class KafkaExporter:
         """``options`` are kafka-python's for the connection; ``timeout`` in seconds until Kafka must acknowledge."""
         self._options = dict(options)
         self._timeout = timeout
-        self._budget = Budget(max_bytes)
+        self._budget = Budget(max_bytes, metrics.bytes_in_flight.labels("kafka").set)
         self._metrics = metrics
         self._producer: KafkaProducer | None = None
         self._check: KafkaCheck | None = None
@@ -54,11 +54,6 @@ class KafkaExporter:
     def problem(self) -> str | None:
         """Why nothing can be sent now; None when all is well."""
         return self._problem
-
-    @property
-    def bytes_in_flight(self) -> int:
-        """Bytes handed to the producer and neither acknowledged nor given up."""
-        return self._budget.used
 
     def partitions(self, signal: Signal) -> int:
         """The number of partitions of the signal's topic; Unavailable while Kafka is away."""

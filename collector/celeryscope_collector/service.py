@@ -1,112 +1,90 @@
-"""The collector as a process: socket, signals, start and drain."""
+"""The collector as a process: sockets, signals, start and drain."""
 
 import asyncio
 import ipaddress
-import math
-import signal
 import socket
-import ssl
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
-import uvicorn
 import uvloop
 
 from celeryscope.errors import ConfigError
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_collector.build import Collector, build
+from celeryscope_collector.http_server import Server, configuration
 from celeryscope_collector.settings import CollectorSettings
 from celeryscope_collector.tokens import Anonymous
+
+if TYPE_CHECKING:
+    from celeryscope_collector.grpc_server import GrpcServer
 
 _log = structlog.get_logger(__name__)
 
 
-def serve(settings: CollectorSettings, kafka: KafkaSettings, announce: Callable[[str], None]) -> None:
-    """Run until SIGTERM or SIGINT, then finish what is under way, flush, and return.
+def serve(
+    settings: CollectorSettings, kafka: KafkaSettings, announce: Callable[[str], None], shared: Path | None = None
+) -> None:
+    """Run until SIGTERM or SIGINT, then finish what is under way, flush, and return; SIGHUP reads the tokens again.
 
-    ``announce`` is called once, with the line that tells where the collector listens. Raises ConfigError when it can't
-    start. Kafka need not be there: until it is, senders are told to come back.
+    ``announce`` is called once, with the line that tells where the collector listens. ``shared`` is given to one of
+    several processes of a collector: the folder of what they share; the ports are then shared, too. Raises ConfigError
+    when it can't start. Kafka need not be there: until it is, senders are told to come back.
     """
     if settings.allow_anonymous and not _is_loopback(settings.host):
         _log.warning("everybody who can reach this address may send; use tokens", host=settings.host)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, kafka, announce))
+        runner.run(_run(settings, kafka, announce, shared))
 
 
-async def _run(settings: CollectorSettings, kafka: KafkaSettings, announce: Callable[[str], None]) -> None:
-    collector = build(settings, kafka)
-    server = _Server(_uvicorn_config(settings, collector))
-    listener = _listener(settings.host, settings.port)
+async def _run(
+    settings: CollectorSettings, kafka: KafkaSettings, announce: Callable[[str], None], shared: Path | None
+) -> None:
+    collector = build(settings, kafka, shared)
+    draining = asyncio.Event()
+    server = Server(configuration(settings, collector.receiver.app()), draining.set, collector.tenants.reload)
+    listener = listening_socket(settings.host, settings.port, shared=shared is not None)
+    grpc = _grpc_server(settings, collector, shared=shared is not None)
     await collector.exporter.start(on_bug=server.drain)
-    announce(_where(settings, listener, kafka, collector))
+    drained = asyncio.create_task(_serve_grpc(grpc, draining))
+    collector.metrics.processes.set(1)
+    announce(_where(settings, _ports(listener, grpc), kafka, collector))
     try:
         await server.serve(sockets=[listener])
     finally:
+        draining.set()
+        await drained
         await collector.exporter.stop()
         _log.info("stopped; everything that was answered with 200 is in Kafka")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which on SIGTERM drains and returns instead of dying of the signal once more."""
+def _grpc_server(settings: CollectorSettings, collector: Collector, *, shared: bool) -> "GrpcServer | None":
+    if collector.grpc is None:
+        return None
+    from celeryscope_collector.grpc_server import GrpcServer
 
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Ask for a drain at the first SIGTERM or SIGINT; a second SIGINT does not wait for it."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-    def drain(self) -> None:
-        """Accept no more connections, finish the requests under way, then end."""
-        self.should_exit = True
-
-    def _signalled(self, number: signal.Signals) -> None:
-        _log.info("draining: no new connections, requests under way are finished", signal=number.name)
-        self.force_exit = self.should_exit and number == signal.SIGINT
-        self.drain()
+    return GrpcServer(settings, collector.grpc, shared=shared)
 
 
-def _uvicorn_config(settings: CollectorSettings, collector: Collector) -> uvicorn.Config:
-    tls: dict[str, Any] = {}
-    if settings.ssl_certificate is not None:
-        tls = {"ssl_certfile": settings.ssl_certificate, "ssl_keyfile": settings.ssl_key}
-        if settings.ssl_client_ca is not None:
-            tls |= {"ssl_ca_certs": str(settings.ssl_client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-    config = uvicorn.Config(
-        collector.receiver.app(),
-        http="httptools",
-        ws="none",
-        loop="none",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        # Longer than a shipper's pause between two requests, so that it does not run into a closing connection.
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=math.ceil(settings.drain_timeout),
-        **tls,
-    )
-    try:
-        config.load()
-    except OSError as error:
-        raise ConfigError(f"the TLS certificate, key or client CA can't be used: {error}") from None
-    return config
+async def _serve_grpc(grpc: "GrpcServer | None", draining: asyncio.Event) -> None:
+    if grpc is None:
+        return
+    await grpc.start()
+    await draining.wait()
+    await grpc.drain()
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int, *, shared: bool) -> socket.socket:
+    """A socket that listens; with ``shared`` other processes may listen on the same port, each for its share.
+
+    Raises ConfigError when that isn't possible.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         listener.bind(address)
         listener.listen(1024)
     except OSError as error:
@@ -114,13 +92,18 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _where(settings: CollectorSettings, listener: socket.socket, kafka: KafkaSettings, collector: Collector) -> str:
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    scheme = "https" if settings.ssl_certificate else "http"
+def _ports(listener: socket.socket, grpc: "GrpcServer | None") -> dict[str, int]:
+    ports = {"http": listener.getsockname()[1]}
+    return ports if grpc is None else ports | {"grpc": grpc.port}
+
+
+def _where(settings: CollectorSettings, ports: dict[str, int], kafka: KafkaSettings, collector: Collector) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    secure = "s" if settings.ssl_certificate else ""
+    addresses = " and ".join(f"{scheme}{secure}://{host}:{port}" for scheme, port in ports.items())
     who = "anybody" if isinstance(collector.tenants, Anonymous) else f"tenants {', '.join(collector.tenants.tenants)}"
     state = "" if collector.exporter.problem is None else f" (not yet: {collector.exporter.problem})"
-    return f"collector listens on {scheme}://{shown}:{port} for {who}, Kafka {kafka.bootstrap_servers}{state}"
+    return f"collector listens on {addresses} for {who}, Kafka {kafka.bootstrap_servers}{state}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -19,6 +19,10 @@ class CollectorSettings(ServiceSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(4318, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    grpc: bool = Field(True, description="Take OTLP/gRPC too, on a port of its own.")
+    grpc_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of OTLP/gRPC; 4317 when unset, or a free one when `port` is 0."
+    )
     tokens_file: Path | None = Field(None, description="YAML file with the hashes of the tokens that may send.")
     allow_anonymous: bool = Field(
         False, description="Accept requests without a token, as tenant `default`; for one machine only."
@@ -44,10 +48,18 @@ class CollectorSettings(ServiceSettings):
     max_message_bytes: int = Field(
         900_000, ge=10_000, description="Bytes of one Kafka message; keep it below the topics' `max.message.bytes`."
     )
+    tenant_records_per_second: float | None = Field(
+        None, gt=0, description="Records a second of one tenant, on average; the tokens file can name others."
+    )
+    tenant_bytes_per_second: float | None = Field(
+        None, gt=0, description="Bytes (as received) a second of one tenant, on average; also in the tokens file."
+    )
+    max_connections: int = Field(2000, ge=1, description="Connections at once, of HTTP and again of gRPC.")
     max_bytes_in_flight: int = Field(
         128 * _MIB, ge=_MIB, description="Bytes of requests, and of unacknowledged messages, at once; above it: 503."
     )
     request_timeout: float = Field(30.0, gt=0, description="Seconds a sender may take for the body of one request.")
+    header_timeout: float = Field(10.0, gt=0, description="Seconds a sender may take for the head of a request.")
     kafka_timeout: float = Field(10.0, ge=1, description="Seconds Kafka may take to acknowledge; then 503.")
     drain_timeout: float = Field(30.0, gt=0, description="Seconds that requests under way may take after SIGTERM.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity of our logs.")

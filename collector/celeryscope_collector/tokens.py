@@ -1,10 +1,10 @@
-"""Who may send: a file of token hashes, each with its tenant."""
+"""Who may send: a file of token hashes, each with its tenant, and what tenants may send at most."""
 
 import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ import yaml
 
 from celeryscope import semconv
 from celeryscope.errors import ConfigError, Unauthorized
+from celeryscope_collector.tenant_limits import TenantLimits, limits_by_tenant
 
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.]{0,62}")
 """A tenant is the namespace of Elasticsearch's data streams, which allow no capitals and no hyphen."""
@@ -28,6 +29,14 @@ class Token:
 
     tenant: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class Senders:
+    """What a tokens file says: the tokens, and the limits of those tenants that have their own."""
+
+    tokens: list[Token]
+    limits: dict[str, TenantLimits] = field(default_factory=dict)
 
 
 def new_token() -> str:
@@ -49,8 +58,11 @@ def checked_tenant(tenant: str) -> str:
     return tenant
 
 
-def read_tokens(path: Path) -> list[Token]:
-    """The tokens of a file ``tokens: [{tenant: shop, sha256: <hex>}, ...]``; ConfigError when it can't be used."""
+def read_senders(path: Path, default: TenantLimits) -> Senders:
+    """The content of a file ``tokens: [{tenant: shop, sha256: <hex>}, ...]``, with or without ``limits``.
+
+    Raises ConfigError when it can't be used.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -59,11 +71,20 @@ def read_tokens(path: Path) -> list[Token]:
         # The parser's own message quotes the file, which may hold a token by mistake.
         raise ConfigError(f"the tokens file {path} is not valid YAML") from None
     entries = content.get("tokens") if isinstance(content, dict) else None
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not set(content) <= {"tokens", "limits"}:
         raise ConfigError(
-            f"the tokens file {path} needs a list `tokens`; make entries with `celeryscope collector token new`"
+            f"the tokens file {path} needs a list `tokens`, and may have `limits`, nothing else; make entries with "
+            "`celeryscope collector token new`"
         )
-    return [_token(entry, path, number) for number, entry in enumerate(entries, 1)]
+    tokens = [_token(entry, path, number) for number, entry in enumerate(entries, 1)]
+    try:
+        limits = limits_by_tenant(content.get("limits"), default)
+    except ConfigError as error:
+        raise ConfigError(f"the tokens file {path}: {error}") from None
+    nobodys = sorted(limits.keys() - {token.tenant for token in tokens})
+    if nobodys:
+        raise ConfigError(f"the tokens file {path}: limits of {', '.join(nobodys)}, who has no token")
+    return Senders(tokens, limits)
 
 
 def _token(entry: Any, path: Path, number: int) -> Token:
@@ -95,37 +116,44 @@ def tenant_of(token: str, tokens: Sequence[Token]) -> str | None:
 
 
 class TokenFile:
-    """The tokens of a file, read again whenever it changes; while it can't be used, the last good ones stay valid."""
+    """The senders of a file, read again whenever it changes; while it can't be used, the last good ones stay valid."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises ConfigError when the file can't be used at the start."""
+    def __init__(self, path: Path, default: TenantLimits) -> None:
+        """``default`` are the limits of tenants for which the file has none.
+
+        Raises ConfigError when the file can't be used at the start.
+        """
         self._path = path
+        self._default = default
         self._stamp = self._state()
-        self._tokens = read_tokens(path)
+        self._senders = read_senders(path, default)
 
     @property
     def tenants(self) -> list[str]:
         """The tenants that have a token, sorted."""
-        return sorted({token.tenant for token in self._tokens})
+        return sorted({token.tenant for token in self._senders.tokens})
 
     def tenant(self, authorization: str | None) -> str:
         """The tenant of an ``Authorization`` header; Unauthorized when there is none."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("send a token: Authorization: Bearer <token>")
-        self._refresh()
-        tenant = tenant_of(token.strip(), self._tokens)
+        if self._state() != self._stamp:
+            self.reload()
+        tenant = tenant_of(token.strip(), self._senders.tokens)
         if tenant is None:
             raise Unauthorized("this token is unknown")
         return tenant
 
-    def _refresh(self) -> None:
-        stamp = self._state()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
+    def limits(self, tenant: str) -> TenantLimits:
+        """What a tenant may send at most."""
+        return self._senders.limits.get(tenant, self._default)
+
+    def reload(self) -> None:
+        """Read the file again, whether it seems to have changed or not."""
+        self._stamp = self._state()
         try:
-            self._tokens = read_tokens(self._path)
+            self._senders = read_senders(self._path, self._default)
         except ConfigError as error:
             _log.error("tokens file changed and can't be used; the tokens read before stay valid", error=str(error))
         else:
@@ -144,6 +172,16 @@ class Anonymous:
 
     tenants: Final = [semconv.DEFAULT_TENANT]
 
+    def __init__(self, limits: TenantLimits) -> None:
+        self._limits = limits
+
     def tenant(self, authorization: str | None) -> str:  # noqa: ARG002
         """Always the default tenant."""
         return semconv.DEFAULT_TENANT
+
+    def limits(self, tenant: str) -> TenantLimits:  # noqa: ARG002
+        """Those of the settings."""
+        return self._limits
+
+    def reload(self) -> None:
+        """Nothing to do."""

@@ -31,11 +31,12 @@ def test_contradictions_are_config_errors(wrong: dict[str, object]) -> None:
 
 
 def test_a_budget_refuses_what_is_too_much_at_once_but_lets_a_single_one_through() -> None:
-    budget = Budget(100)
+    shown: list[int] = []
+    budget = Budget(100, shown.append)
     budget.take(150)
     with pytest.raises(Unavailable):
         budget.take(1)
     budget.give_back(150)
     budget.take(60)
     budget.take(40)
-    assert budget.used == 100
+    assert shown[-1] == 100

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 import urllib3
 
+import grpc_calls
 from celeryscope_collector.tokens import hash_of
 from collector_process import Collector, create_topics, log, logs_request
 from servers import Kafka
+from support.certificates import make_certificates
 
 COMMAND = Path(sys.executable).parent / "celeryscope"
 
@@ -76,18 +79,7 @@ def test_check_shows_the_topics(kafka: Kafka) -> None:
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Path:
-    """A CA, and a certificate for 127.0.0.1 and for a client, made with openssl."""
-    script = """
-    set -e
-    openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 2
-    for name in server client; do
-      openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name
-      printf 'subjectAltName=IP:127.0.0.1' > $name.ext
-      openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -out $name.pem -days 2 -extfile $name.ext
-    done
-    """
-    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=True, capture_output=True)
-    return tmp_path
+    return make_certificates(tmp_path)
 
 
 @pytest.mark.kafka
@@ -111,3 +103,10 @@ def test_with_tls_only_clients_with_a_certificate_get_through(kafka: Kafka, cert
         context.load_cert_chain(certificates / "client.pem", certificates / "client.key")
         with urllib3.PoolManager(ssl_context=context, retries=False) as http:
             assert http.request("POST", url, body=logs_request(log()), headers=headers).status == 200
+
+        ca, key, certificate = ((certificates / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+        with grpc.secure_channel(collector.grpc_address, grpc.ssl_channel_credentials(ca)) as channel:
+            error = grpc_calls.refused(channel, grpc_calls.LOGS, grpc_calls.logs("x"), collector.token)
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+        with grpc.secure_channel(collector.grpc_address, grpc.ssl_channel_credentials(ca, key, certificate)) as channel:
+            grpc_calls.call(channel, grpc_calls.LOGS, grpc_calls.logs("x"), collector.token)

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 import urllib3
 
+import grpc_calls
 from collector_process import Collector, bodies, create_topics, log, logs_request
 from servers import Kafka
 
 pytestmark = pytest.mark.kafka
+WITHOUT_GRPC = {"CELERYSCOPE_COLLECTOR_GRPC": "false"}
 IMPATIENT = {"CELERYSCOPE_COLLECTOR_KAFKA_TIMEOUT": "2"}
 
 
@@ -39,6 +42,9 @@ def test_while_kafka_is_away_senders_keep_their_data_and_once_it_is_back_all_goe
             kafka.kill()
             refused = collector.post("/v1/logs", logs_request(log("during")))
             assert (refused.status, int(refused.headers["retry-after"]) > 0) == (503, True)
+            with grpc.insecure_channel(collector.grpc_address) as channel:
+                call = grpc_calls.refused(channel, grpc_calls.LOGS, grpc_calls.logs("during"), collector.token)
+            assert (call.code(), (grpc_calls.retry_seconds(call) or 0) > 0) == (grpc.StatusCode.UNAVAILABLE, True)
             assert eventually(lambda: collector.get("/readyz").status == 503)
             assert b"Kafka" in collector.get("/readyz").data
             assert collector.get("/healthz").status == 200
@@ -53,7 +59,9 @@ def test_while_kafka_is_away_senders_keep_their_data_and_once_it_is_back_all_goe
 
             kept = bodies(kafka.bootstrap_servers, collector.tenant)
             assert {"before", "after"} <= set(kept)
-            assert b"kafka_failures_total" in collector.get("/metrics").data
+            metrics = collector.get("/metrics").data
+            assert b"kafka_failures_total" in metrics
+            assert b'requests_total{signal="log",status="UNAVAILABLE",transport="grpc"} 1.0' in metrics
 
 
 def test_a_kafka_that_hangs_is_answered_with_503_in_time_and_forgiven(tmp_path: Path) -> None:
@@ -76,8 +84,8 @@ def test_a_kafka_that_hangs_is_answered_with_503_in_time_and_forgiven(tmp_path: 
 
 def test_a_collector_starts_without_kafka_and_accepts_as_soon_as_it_is_there(tmp_path: Path) -> None:
     kafka = Kafka(tmp_path / "kafka")
-    with Collector(kafka.bootstrap_servers, tmp_path, IMPATIENT) as collector:
-        assert "not yet" in collector.announcement
+    with Collector(kafka.bootstrap_servers, tmp_path, IMPATIENT | WITHOUT_GRPC) as collector:
+        assert ("not yet" in collector.announcement, "grpc" in collector.announcement) == (True, False)
         assert collector.post("/v1/logs", logs_request(log())).status == 503
         with kafka:
             assert eventually(lambda: b"celeryscope setup" in collector.get("/readyz").data)

@@ -4,6 +4,8 @@ from collections import Counter
 from typing import Any, Final
 
 import orjson
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -11,6 +13,7 @@ from celeryscope_collector.records import LOGS, Signal
 
 JSON: Final = "application/json"
 PROTOBUF: Final = "application/x-protobuf"
+_RETRY_INFO: Final = "type.googleapis.com/google.rpc.RetryInfo"
 
 INVALID_ARGUMENT: Final = 3
 DEADLINE_EXCEEDED: Final = 4
@@ -42,13 +45,25 @@ def export_response(signal: Signal, media_type: str, refused: Counter[str]) -> b
     return serialized
 
 
-def status(media_type: str, code: int, message: str) -> bytes:
-    """A google.rpc.Status with a gRPC code (1 to 127) and a message for people."""
+def status(media_type: str, code: int, message: str, retry_after: int | None = None) -> bytes:
+    """A google.rpc.Status with a gRPC code (1 to 127) and a message for people.
+
+    ``retry_after`` in seconds adds a google.rpc.RetryInfo to its details, which gRPC's senders look for; those of HTTP
+    have a header.
+    """
     if media_type == JSON:
         return orjson.dumps({"code": code, "message": message})
-    # Field 1 (varint) and field 2 (length-delimited) of google/rpc/status.proto; two fields need no generated class.
-    text = message.encode()
-    return bytes((0x08, code, 0x12)) + _varint(len(text)) + text
+    # Fields of google/rpc/status.proto and error_details.proto, too few to need generated classes.
+    encoded = bytes((0x08, code)) + _field(2, message.encode())
+    if retry_after is not None:
+        retry_info = _field(1, Duration(seconds=retry_after).SerializeToString())
+        encoded += _field(3, AnyMessage(type_url=_RETRY_INFO, value=retry_info).SerializeToString())
+    return encoded
+
+
+def _field(number: int, content: bytes) -> bytes:
+    # Wire type 2, length-delimited.
+    return bytes((number << 3 | 2,)) + _varint(len(content)) + content
 
 
 def _varint(number: int) -> bytes:

@@ -54,3 +54,15 @@ def _inflated(body: bytes, bits: int, limit: int) -> bytes:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the decompressed request is over {limit} bytes: send smaller batches")
+
+
+def packing(message: bytes) -> str:
+    """How a message of gRPC is compressed, "" for not at all; gRPC does not hand on what its header said.
+
+    Neither is a request that anybody sends: 0x1f is no tag of protobuf, and 0x78 that of a field that OTLP has not.
+    """
+    if message.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if message.startswith(b"\x78") and len(message) > 1 and int.from_bytes(message[:2]) % 31 == 0:
+        return "deflate"
+    return ""

@@ -204,6 +204,8 @@ class Stack:
             "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "CELERYSCOPE_ELASTICSEARCH_URL": self.elasticsearch.url,
             "CELERYSCOPE_COLLECTOR_PORT": str(self.collector.port),
+            # Its workers send over HTTP.
+            "CELERYSCOPE_COLLECTOR_GRPC": "false",
             "CELERYSCOPE_COLLECTOR_TOKENS_FILE": str(self._tokens),
             "CELERYSCOPE_INDEXER_HTTP_PORT": str(self.indexer.port),
             "CELERYSCOPE_ENDPOINT": self.collector.url,
