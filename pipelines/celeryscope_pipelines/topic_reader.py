@@ -1,6 +1,6 @@
 """Reads topics from their start (or from a time) to their ends as they are now, then stops; joins no consumer group."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime
 from time import monotonic
@@ -13,6 +13,8 @@ from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.kafka_errors import our_kafka_errors
 
 _SILENCE: Final = 15.0
+_AT_ONCE: Final = 50
+"""Messages in memory at once; each may have megabytes."""
 
 
 def read_to_end(kafka: KafkaSettings, topic: str, since: datetime | None = None) -> Iterator[Any]:
@@ -22,12 +24,30 @@ def read_to_end(kafka: KafkaSettings, topic: str, since: datetime | None = None)
     when it refuses us.
     """
     with our_kafka_errors(), closing(_consumer(kafka)) as consumer:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        if not partitions:
-            raise NotFound(f"Kafka has no topic {topic}. Run `celeryscope setup`.")
+        partitions = _partitions(consumer, topic)
         ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
         _begin(consumer, partitions, since)
         yield from _until(consumer, ends)
+
+
+def read_at(kafka: KafkaSettings, topic: str, places: Iterable[tuple[int, int]]) -> Iterator[Any]:
+    """The messages at these (partition, offset), in that order; those that are not there are left out; raises alike."""
+    with our_kafka_errors(), closing(_consumer(kafka)) as consumer:
+        partitions = _partitions(consumer, topic)
+        begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        for number, offset in places:
+            place = TopicPartition(topic, number)
+            if place in ends and begins[place] <= offset < ends[place]:
+                consumer.assign([place])
+                consumer.seek(place, offset)
+                yield next(_until(consumer, {place: offset + 1}))
+
+
+def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
+    found = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+    if not found:
+        raise NotFound(f"Kafka has no topic {topic}. Run `celeryscope setup`.")
+    return found
 
 
 def _consumer(kafka: KafkaSettings) -> KafkaConsumer:
@@ -37,6 +57,7 @@ def _consumer(kafka: KafkaSettings) -> KafkaConsumer:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=100,
+        max_poll_records=_AT_ONCE,
         bootstrap_timeout_ms=5000,
         reconnect_backoff_max_ms=1000,
         allow_auto_create_topics=False,

@@ -2,6 +2,8 @@
 
 import gc
 import json
+import re
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner, Result
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from celeryscope import semconv
@@ -221,8 +223,99 @@ def test_nothing_found_is_exit_code_3(command: Command, settings: KafkaSettings,
     assert "dead letter" in result.stderr
 
 
+def test_letters_are_counted_by_reason(command: Command, dead_letters: DeadLetters, reason: str) -> None:
+    for error, number in (("too deep", 3), ("too wide", 1)):
+        for _ in range(number):
+            dead_letters.send(DeadLetter(b"{}", "log", reason, error, semconv.TOPIC_LOGS, 0, 0))
+    counted = json.loads(command("count", "--json").stdout)["reasons"][reason]
+    assert counted["count"] == 4
+    assert counted["first"] <= counted["last"]
+    assert re.search(rf" 4 +{reason} ", command("count").stdout)
+    assert json.loads(command("count", "--error", "too deep", "--reason", reason, "--json").stdout)["total"] == 3
+
+
+def test_a_replay_is_narrowed_by_the_error(
+    command: Command, settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    for error in ("too deep", "too wide"):
+        value = f'{{"resourceLogs": [], "for": "{reason} {error}"}}'.encode()
+        dead_letters.send(DeadLetter(value, "log", reason, error, semconv.TOPIC_LOGS, 1, 0))
+    assert json.loads(command("replay", "--error", "too wide", "--reason", reason, "--json").stdout)["replayed"] == 1
+    put_back = messages_of(settings, semconv.TOPIC_LOGS, 1)
+    assert [f"{reason} {error}".encode() in b"".join(put_back) for error in ("too deep", "too wide")] == [False, True]
+
+
+def test_more_letters_than_have_room_in_memory_are_listed_and_replayed(
+    command: Command, dead_letters: DeadLetters, reason: str
+) -> None:
+    for _ in range(300):
+        dead_letters.send(DeadLetter(b"{" + b" " * 1_000_000, "log", reason, "", semconv.TOPIC_LOGS, 5, 0))
+    for arguments, answer in (
+        (["list", "--limit", "1000", "--reason", reason, "--json"], {"total": 300}),
+        (["replay", "--reason", reason, "--json"], {"replayed": 300}),
+    ):
+        tracemalloc.start()
+        try:
+            found = json.loads(command(*arguments).stdout)
+            assert found.items() >= answer.items()
+            assert tracemalloc.get_traced_memory()[1] < 200_000_000, arguments
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[tuple[KafkaSettings, Command]]:
+    """A Kafka of its own with ten letters, one a second long ago, and the command for it."""
+    with Kafka(tmp_path / "kafka") as own:
+        settings = KafkaSettings(bootstrap_servers=own.bootstrap_servers)
+        list(provision_topics(settings, Plan()))
+        with KafkaProducer(**settings.client_options()) as producer:
+            for number in range(10):
+                headers = [("reason", b"old" if number < 5 else b"new")]
+                at = 1_700_000_000_000 + 1000 * number
+                producer.send(semconv.TOPIC_DEAD_LETTER, b"%d" % number, headers=headers, timestamp_ms=at)
+            producer.flush()
+
+        def run(*arguments: str, answer: str = "") -> Result:
+            environment = {"CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": own.bootstrap_servers, "COLUMNS": "220"}
+            return CliRunner().invoke(main, ["dead-letter", *arguments], env=environment, input=answer)
+
+        yield settings, run
+
+
+def test_a_purge_asks_first_and_deletes_the_oldest_for_good(apart: tuple[KafkaSettings, Command]) -> None:
+    settings, command = apart
+    left = lambda: [int(found.value) for found in read_dead_letters(settings)]  # noqa: E731
+    asked = command("purge", "--to", "0:1", answer="n\n")
+    assert asked.exit_code == 1
+    assert "2 go, " in asked.output
+    assert "8 stay: new 5, old 3" in asked.output
+    assert len(left()) == 10
+    assert command("purge", "--to", "0:1", answer="y\n").exit_code == 0
+    assert left() == list(range(2, 10))
+    before = datetime.fromtimestamp(1_700_000_006, UTC).isoformat()
+    purged = command("purge", "--before", before, "--yes", "--json")
+    assert json.loads(purged.stdout) == {"purged": {"old": 3, "new": 1}, "staying": {"new": 4}}
+    assert left() == list(range(6, 10))
+    assert command("purge", "--before", before, "--yes").exit_code == 3
+    assert command("show", "0:3").exit_code == 3
+    assert json.loads(command("show", "0:7", "--json").stdout)["record"] == 7
+    assert command("purge", "--all", "--yes").exit_code == 0
+    assert left() == []
+
+
 @pytest.mark.parametrize(
-    "arguments", [["replay"], ["replay", "--all", "--reason", "x"], ["show", "17"], ["replay", "0:1", "all"]]
+    "arguments",
+    [
+        ["replay"],
+        ["replay", "--all", "--reason", "x"],
+        ["show", "17"],
+        ["replay", "0:1", "all"],
+        ["purge"],
+        ["purge", "--all", "--to", "0:1"],
+        ["purge", "--to", "1"],
+        ["purge", "--all", "--json"],
+    ],
 )
 def test_letters_that_are_not_named_properly_are_an_error_of_usage(command: Command, arguments: list[str]) -> None:
     assert command(*arguments).exit_code == 2
