@@ -24,6 +24,13 @@ class Chain:
                 origin = processor.origin(origin)
         return origin
 
+    def look(self, records: Iterable[Record]) -> None:
+        """Show the processors that want it all records of the request, before any of them is processed."""
+        if looks := [processor.look for _, processor in self._processors if processor.look is not None]:
+            for record in records:
+                for look in looks:
+                    look(record)
+
     def steps(self, survey: Survey | None) -> Steps:
         """What has to be done to each of the records surveyed; all of it when nothing is known of them (None).
 

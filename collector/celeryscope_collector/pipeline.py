@@ -58,6 +58,7 @@ class Pipeline:
         refused, dropped = decoded.refused, Counter[str]()
         chain = Chain((name, prepare(request.tenant)) for name, prepare in self._processors.items())
         origins = _Origins(chain)
+        chain.look(decoded.records)
         steps = chain.steps(None)
         ids = RecordIds(body, request.received_at)
         kept: list[Record] = []

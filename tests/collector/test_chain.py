@@ -46,6 +46,15 @@ def test_behind_a_processor_that_only_decides_the_survey_still_holds() -> None:
     assert names_behind(chain, Survey(names=frozenset({"b"}))) == []
 
 
+def test_a_processor_may_look_at_all_records_before_any_is_processed() -> None:
+    seen: list[str] = []
+    looks = Processor(look=lambda record: seen.append(record.text("name")))
+    chain = Chain([("looks", looks), ("drops", Processor(record=lambda _: None))])
+    chain.look([log_record(name="a"), log_record(name="b")])
+    assert seen == ["a", "b"]
+    assert [name for name, _ in chain.steps(None)] == ["drops"]
+
+
 def test_a_dropped_record_is_counted_by_who_dropped_it_and_goes_no_further() -> None:
     dropped: Counter[str] = Counter()
     record = log_record()

@@ -2,7 +2,7 @@
 
 A processor is made in two steps: ``prepare(settings)`` once per process, then ``(tenant)`` once per request, which
 gives a ``Processor``. It is pure: no clock, no randomness, no I/O, no logger, and nothing is kept from request to
-request except caches. What it does is said in up to four parts, so that the pipeline does as little as can be:
+request except caches. What it does is said in up to five parts, so that the pipeline does as little as can be:
 
 ``origin``  is called once for each resource and scope of a request, however many records share them. It owns the
             Origin it is given: it may change it in place, and returns it or another one. All processors have seen the
@@ -12,6 +12,8 @@ request except caches. What it does is said in up to four parts, so that the pip
             only. It returns the record; None drops it on purpose (it is counted under the processor's name).
 ``leaves``  is asked before, for some dozens of records at once: True promises that ``record`` would return each of
             them as it is, so it isn't called at all. It may use nothing but the Survey.
+``look``    is called for every record of the request before any of them is processed, for what a processor has to know
+            of a record's neighbours. It changes nothing. While a processor has it, every record is decoded.
 ``decides`` promises that ``record`` changes nothing, it keeps or drops: what was found out about the records before
             then stays true, and they can be passed on as they came.
 
@@ -53,6 +55,7 @@ class Processor:
     record: Callable[[Record], Record | None] | None = None
     leaves: Callable[[Survey], bool] = _leaves_none
     decides: bool = False
+    look: Callable[[Record], None] | None = None
 
 
 ForTenant: TypeAlias = Callable[[str], Processor]
