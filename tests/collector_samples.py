@@ -1,9 +1,14 @@
 """Pieces of OTLP/JSON for the collector's tests."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import strategies as st
 
+from celeryscope import otlp
+from celeryscope_collector.chain import Chain, through
+from celeryscope_collector.processors import ForTenant
 from celeryscope_collector.records import LOGS, TRACES, Origin, Record, Signal
 
 
@@ -27,6 +32,34 @@ def record(signal: Signal, item: dict[str, Any], attributes: dict[str, str]) -> 
     # Keyword arguments can't hold dots: two underscores stand for one.
     listed = [attribute(key.replace("__", "."), text) for key, text in attributes.items()]
     return Record(signal, Origin({"attributes": []}, {"name": "test"}), item | {"attributes": listed})
+
+
+def typed(signal: Signal, resource: dict[str, Any], attributes: dict[str, Any], **item: Any) -> Record:
+    """A record with attributes of any types; ``item`` has its other fields."""
+    known = {"traceId": "1" * 32, "spanId": "2" * 16, "startTimeUnixNano": "1", "endTimeUnixNano": "1000001"}
+    content = (known if signal is TRACES else {"timeUnixNano": "17"}) | item
+    origin = Origin({"attributes": otlp.attributes(resource)}, {"name": "test"})
+    return Record(signal, origin, content | {"attributes": otlp.attributes(attributes)})
+
+
+def processed(
+    processors: dict[str, ForTenant], records: Iterable[Record], tenant: str = "shop"
+) -> tuple[list[Record], Counter[str]]:
+    """What the processors leave of one request's records, and what they drop, by processor."""
+    chain = Chain((name, prepare(tenant)) for name, prepare in processors.items())
+    records, dropped = list(records), Counter[str]()
+    chain.look(records)
+    kept = []
+    for record in records:
+        record.origin = chain.origin(record.origin)
+        if through(chain.steps(None), record, dropped) is not None:
+            kept.append(record)
+    return kept, dropped
+
+
+def said(attributes: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Attributes as a dict of their plain values."""
+    return {entry["key"]: next(iter(entry["value"].values())) for entry in attributes}
 
 
 def values() -> st.SearchStrategy[dict[str, Any]]:
