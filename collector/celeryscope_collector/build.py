@@ -1,7 +1,6 @@
 """How the collector is put together: the only place where its parts meet."""
 
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +11,7 @@ from celeryscope_collector.exporter import KafkaExporter
 from celeryscope_collector.intake import Bounds, Intake
 from celeryscope_collector.metrics import Metrics
 from celeryscope_collector.pipeline import Pipeline
-from celeryscope_collector.processors import ForTenant
-from celeryscope_collector.processors.identity import identity
-from celeryscope_collector.processors.limits import Limits, limits
-from celeryscope_collector.processors.redaction import redaction
+from celeryscope_collector.prepare import prepared, sections_of
 from celeryscope_collector.rates import Rates
 from celeryscope_collector.receiver import Receiver
 from celeryscope_collector.settings import CollectorSettings
@@ -40,12 +36,12 @@ class Collector:
 def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None = None) -> Collector:
     """All parts, not started. ``shared`` is the folder of what several processes of one collector share.
 
-    Raises ConfigError when nobody could send or the tokens file can't be used.
+    Raises ConfigError when nobody could send, or the tokens file or the processors file can't be used.
     """
     metrics = Metrics()
     tenants = who_may_send(settings)
     exporter = KafkaExporter(kafka.client_options(), settings.kafka_timeout, settings.max_bytes_in_flight, metrics)
-    pipeline = Pipeline(processors(settings), settings.max_decompressed_bytes, settings.max_message_bytes)
+    pipeline = Pipeline(prepared(sections_of(settings)), settings.max_decompressed_bytes, settings.max_message_bytes)
     bounds = Bounds(settings.max_request_bytes, settings.max_bytes_in_flight, settings.request_timeout)
     intake = Intake(tenants, pipeline, exporter, Rates(time.monotonic, shared), metrics, bounds)
     return Collector(tenants, exporter, Receiver(intake, metrics), _grpc(settings, intake), metrics)
@@ -77,19 +73,3 @@ def who_may_send(settings: CollectorSettings) -> TokenFile | Anonymous:
             f"nobody could send: {settings.tokens_file} has no token; make one with `celeryscope collector token new`"
         )
     return tokens
-
-
-def processors(settings: CollectorSettings) -> Mapping[str, ForTenant]:
-    """The processors in the order of the settings."""
-    bounds = Limits(
-        attributes=settings.max_attributes,
-        value=settings.max_value_bytes,
-        stacktrace=settings.max_stacktrace_bytes,
-        body=settings.max_body_bytes,
-    )
-    prepare: dict[str, Callable[[], ForTenant]] = {
-        "identity": lambda: identity,
-        "redaction": lambda: redaction(settings.redaction_terms, settings.redaction_keep),
-        "limits": lambda: limits(bounds),
-    }
-    return {name: prepare[name]() for name in settings.processors}

@@ -1,7 +1,7 @@
 """``celeryscope collector``: run it, make tokens, check the configuration."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,13 +10,25 @@ from celeryscope.service.logging import configure
 from celeryscope_collector.settings import CollectorSettings
 from celeryscope_collector.tokens import Anonymous, checked_tenant, line_for, new_token
 
+if TYPE_CHECKING:
+    from celeryscope_collector.processors_file.reading import Sections
 
-@click.group()
-def collector() -> None:
+
+@click.group(invoke_without_command=True)
+@click.option("--check", "checks", is_flag=True, help="The same as the command `check`.")
+@click.pass_context
+def collector(context: click.Context, checks: bool) -> None:
     """The OTLP service between workers and Kafka.
 
     Settings come from CELERYSCOPE_COLLECTOR_* and CELERYSCOPE_KAFKA_* variables (docs/collector.md); options win.
     """
+    if checks:
+        if context.invoked_subcommand is not None:
+            raise click.UsageError("--check stands alone; it is the same as the command `check`")
+        context.invoke(check)
+    elif context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        context.exit(2)
 
 
 @collector.command()
@@ -28,6 +40,7 @@ def collector() -> None:
 @click.option(
     "--allow-anonymous", is_flag=True, default=None, help="Accept requests without a token (one machine only)."
 )
+@click.option("--processors-file", type=click.Path(path_type=Path), help="YAML file with the processors.")
 @click.option("--kafka", "bootstrap_servers", metavar="HOST:PORT", help="Kafka brokers.  [default: 127.0.0.1:9092]")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="[default: INFO]")
 def run(bootstrap_servers: str | None, **options: Any) -> None:
@@ -40,27 +53,48 @@ def run(bootstrap_servers: str | None, **options: Any) -> None:
 
 
 @collector.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--tokens-file", type=click.Path(path_type=Path), help="YAML file with the hashes of valid tokens.")
 @click.option(
     "--allow-anonymous", is_flag=True, default=None, help="Accept requests without a token (one machine only)."
 )
+@click.option("--processors-file", type=click.Path(path_type=Path), help="YAML file with the processors.")
 @click.option("--kafka", "bootstrap_servers", metavar="HOST:PORT", help="Kafka brokers.  [default: 127.0.0.1:9092]")
-def check(bootstrap_servers: str | None, **options: Any) -> None:
-    """Tell whether settings, tokens file and Kafka are fine; exit code 0 when all are."""
+def check(file: Path | None, bootstrap_servers: str | None, **options: Any) -> None:
+    """Tell whether settings, processors file, tokens file and Kafka are fine; exit code 0 when all are.
+
+    With FILE, whether that processors file is, and nothing else: for an editor, or before a commit.
+    """
+    from celeryscope_collector.processors_file.reading import read_processors
+
+    if file is not None:
+        _show_processors(read_processors(file))
+        return
     from celeryscope_collector.build import who_may_send
     from celeryscope_collector.kafka_check import KafkaCheck
+    from celeryscope_collector.prepare import sections_of
 
     settings, kafka = CollectorSettings.load(**options), KafkaSettings.load(bootstrap_servers=bootstrap_servers)
-    click.echo("settings  fine")
+    click.echo("settings    fine")
+    _show_processors(sections_of(settings))
     senders = who_may_send(settings)
-    click.echo(f"senders   {'anybody' if isinstance(senders, Anonymous) else 'tenants ' + ', '.join(senders.tenants)}")
+    who = "anybody" if isinstance(senders, Anonymous) else f"tenants {', '.join(senders.tenants)}"
+    click.echo(f"senders     {who}")
     configure("ERROR", "auto")
     connection = KafkaCheck(kafka.client_options())
     try:
         for topic, partitions in connection.partitions().items():
-            click.echo(f"Kafka     {topic}: {partitions} partition{'s' * (partitions != 1)}")
+            click.echo(f"Kafka       {topic}: {partitions} partition{'s' * (partitions != 1)}")
     finally:
         connection.close()
+
+
+def _show_processors(sections: "Sections") -> None:
+    shown = []
+    for name, section in sections.items():
+        rules = len(getattr(section, "rules", ()))
+        shown.append(f"{name} ({rules} rule{'s' * (rules != 1)})" if rules else name)
+    click.echo(f"processors  {', '.join(shown)}")
 
 
 @collector.group()

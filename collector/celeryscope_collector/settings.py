@@ -10,6 +10,18 @@ from celeryscope.service.settings import ServiceSettings
 
 ProcessorName = Literal["identity", "redaction", "limits"]
 _MIB = 1024 * 1024
+_IN_THE_FILE = frozenset(
+    {
+        "processors",
+        "redaction_terms",
+        "redaction_keep",
+        "max_attributes",
+        "max_value_bytes",
+        "max_stacktrace_bytes",
+        "max_body_bytes",
+    }
+)
+"""What a processors file says, too; one of the two places has to be chosen."""
 
 
 class CollectorSettings(ServiceSettings):
@@ -30,6 +42,10 @@ class CollectorSettings(ServiceSettings):
     ssl_certificate: Path | None = Field(None, description="Certificate chain (PEM) of the listener; switches TLS on.")
     ssl_key: Path | None = Field(None, description="Private key (PEM) of the certificate.")
     ssl_client_ca: Path | None = Field(None, description="CA (PEM) that clients' certificates must be signed by.")
+    processors_file: Path | None = Field(
+        None,
+        description="YAML file with the processors, in their order, and all their parameters (docs/processors.md).",
+    )
     processors: Annotated[tuple[ProcessorName, ...], NoDecode] = Field(
         ("identity", "redaction", "limits"), description="Processors in their order, comma-separated."
     )
@@ -69,6 +85,13 @@ class CollectorSettings(ServiceSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_place_for_processors(self) -> Self:
+        twice = sorted(self.model_fields_set & _IN_THE_FILE) if self.processors_file is not None else []
+        if twice:
+            raise ValueError(f"with a processors_file say it there and unset {', '.join(twice)}")
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -4,13 +4,13 @@ import pytest
 
 from celeryscope.errors import ConfigError, Unavailable
 from celeryscope_collector.budget import Budget
-from celeryscope_collector.build import processors
+from celeryscope_collector.prepare import prepared, sections_of
 from celeryscope_collector.settings import CollectorSettings
 
 
 def test_processors_run_in_the_order_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELERYSCOPE_COLLECTOR_PROCESSORS", "limits, identity")
-    assert list(processors(CollectorSettings.load())) == ["limits", "identity"]
+    assert list(prepared(sections_of(CollectorSettings.load()))) == ["limits", "identity"]
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ def test_processors_run_in_the_order_of_the_settings(monkeypatch: pytest.MonkeyP
         {"tokens_file": "/t", "allow_anonymous": True},
         {"max_bytes_in_flight": 2**20},
         {"port": 70000},
+        {"processors_file": "/p", "max_body_bytes": 1000},
     ],
 )
 def test_contradictions_are_config_errors(wrong: dict[str, object]) -> None:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from celeryscope import semconv
 from celeryscope_collector.processors.matching import matcher
+from celeryscope_collector.tokens import TENANT
 
 Severity: TypeAlias = Literal["DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
 """OpenTelemetry's severities of log records."""
@@ -104,10 +105,16 @@ class RedactionNames(Section):
     """Exact names that never are."""
 
 
+def _tenant(name: str) -> str:
+    if TENANT.fullmatch(name) is None:
+        raise ValueError(f"`{name}` is no tenant: lower-case letters, digits, `_` and `.`, a letter or digit first")
+    return name
+
+
 class Redaction(RedactionNames):
     """Which attributes are secret; a tenant's names are added to those of all."""
 
-    tenants: dict[Text, RedactionNames] = {}
+    tenants: dict[Annotated[str, AfterValidator(_tenant)], RedactionNames] = {}
 
 
 class Limits(Section):

@@ -53,15 +53,16 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
         field = model.model_fields.get(str(part))
         # A number of a list's item, or a name that the user has chosen: the model is that of the whole list or mapping.
         if field is not None:
-            model = next(_models_in(field.annotation), model)
+            model = next(models_in(field.annotation), model)
     return model
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in the type of a field, e.g. that of a list's items."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
-        yield from _models_in(argument)
+        yield from models_in(argument)
 
 
 def _sentence(details: ErrorDetails, path: Path, document: Document) -> str:

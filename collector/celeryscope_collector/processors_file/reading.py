@@ -1,35 +1,36 @@
-"""From the processors file to its steps; every problem is found at once."""
+"""From the processors file to the sections of its processors; every problem is found at once."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from celeryscope.errors import ConfigError
 from celeryscope_collector.processors_file.document import Document, Problem, parsed
 from celeryscope_collector.processors_file.models import ProcessorsFile, Section, Step
 from celeryscope_collector.processors_file.problems import NO_VALUE, problems
 
-Steps = dict[str, BaseModel]
-"""The processors in their order, each with its section of the file."""
+Sections: TypeAlias = dict[str, Section]
+"""The processors' names in their order, each with its parameters."""
 
 
-def read_processors(path: Path) -> Steps:
-    """The steps of a file. Raises ConfigError with a line ``file:line:column: what`` for each problem."""
+def read_processors(path: Path) -> Sections:
+    """The sections of a file. Raises ConfigError with a line ``file:line:column: what`` for each problem."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the processors file {path} can't be read: {error}") from None
-    steps, found = checked(text)
+    sections, found = checked(text)
     if found:
         lines = (f"{path}:{place.line}:{place.column}: {what}" for place, what in found)
-        raise ConfigError("\n".join(lines))
-    return steps
+        many = f"{len(found)} problem{'s' * (len(found) != 1)}"
+        raise ConfigError("\n".join([f"the processors file {path} can't be used, {many}:", *lines]))
+    return sections
 
 
-def checked(text: str) -> tuple[Steps, list[Problem]]:
-    """The steps of a text, and what is wrong with it from top to bottom; with any problem there are no steps."""
+def checked(text: str) -> tuple[Sections, list[Problem]]:
+    """The sections of a text, and what is wrong with it from top to bottom; with any problem there are none."""
     document = parsed(text)
     found = document.problems
     if document.value is None and found:

@@ -195,6 +195,7 @@ def test_all_problems_of_a_file_are_told_at_once_as_a_compiler_does(tmp_path: Pa
         read_processors(file)
 
     assert str(caught.value).splitlines() == [
+        f"the processors file {file} can't be used, 5 problems:",
         f"{file}:2:1: `identity` is missing: without it a sender could claim any tenant",
         f"{file}:2:24: `x`: it should be a valid integer",
         f"{file}:3:18: a rule needs at least one of `tasks`, `events`, `loggers` and `below`",
