@@ -86,3 +86,44 @@ def values() -> st.SearchStrategy[dict[str, Any]]:
 
 def attribute_lists(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(st.fixed_dictionaries({"key": st.text(max_size=8), "value": inner}), max_size=4)
+
+
+_NAMES = st.sampled_from(["celery.root_id", "celery.task_id", "log.record.uid", "db.password", "apiKey", "tokens", "a"])
+_TEXTS = st.text(max_size=8) | st.sampled_from(["x://u:hunter2@h", "x://h:80/@", "/u:p@://", "x" * 300, "\u00fc" * 200])
+_ODD = (
+    st.none() | st.just({}) | st.just("odd") | st.just(-1) | st.just([]) | st.just({"stringValue": "a", "intValue": 1})
+)
+
+
+def _mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any] = _ODD) -> st.SearchStrategy[Any]:
+    return st.integers(0, 29).flatmap(lambda number: odd if number == 29 else usual)
+
+
+def any_items(signal: Signal) -> st.SearchStrategy[dict[str, Any]]:
+    """Spans or log records, most of them valid, with secrets, long values and odd things in them."""
+    texts = st.fixed_dictionaries({"stringValue": _TEXTS})
+    keys_and_values = st.fixed_dictionaries({"key": _NAMES, "value": _mostly(st.one_of(texts, texts, values()))})
+    attributes = _mostly(st.lists(_mostly(keys_and_values), max_size=6))
+    times = _mostly(st.sampled_from(["1700000000000000000", "0", "18446744073709551615", 17]))
+    trace_ids, span_ids = (
+        _mostly(st.sampled_from([half * 4, half.upper() * 4, "0" * 4 * len(half)])) for half in ("abcd1234", "ef56")
+    )
+    ids = {"traceId": trace_ids, "spanId": span_ids}
+    parts = {"timeUnixNano": times, "attributes": attributes, "droppedAttributesCount": _mostly(st.integers(0, 9))}
+    if signal is LOGS:
+        body = _mostly(texts | values())
+        of_logs = {"body": body, "severityNumber": _mostly(st.just(9)), "eventName": _mostly(_TEXTS)}
+        return st.fixed_dictionaries({}, optional=parts | ids | of_logs)
+    status = st.fixed_dictionaries({}, optional={"code": _mostly(st.just(2)), "message": _mostly(_TEXTS)})
+    event = st.fixed_dictionaries({"name": _mostly(_TEXTS)}, optional=parts)
+    link = st.fixed_dictionaries(ids, optional={"attributes": attributes})
+    of_spans = {
+        "parentSpanId": span_ids | st.just(""),
+        "endTimeUnixNano": times,
+        "status": _mostly(status),
+        "events": _mostly(st.lists(_mostly(event), max_size=2)),
+        "links": _mostly(st.lists(_mostly(link), max_size=2)),
+        "attributes": attributes,
+        "kind": _mostly(st.integers(0, 5)),
+    }
+    return st.fixed_dictionaries(ids | {"name": _mostly(_TEXTS)}, optional=of_spans)

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from celeryscope_collector.otlp.answers import JSON
-from celeryscope_collector.partition import partition_for
-from celeryscope_collector.records import Origin, Record, Signal
+from celeryscope_collector.partition import partition_key, partition_of
+from celeryscope_collector.records import Origin, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,39 +23,49 @@ class Message:
     media_type: str = JSON
 
 
-@dataclass
-class Encoded:
-    """The messages of a request, and how many records were refused for which reason."""
+class Encoder:
+    """Gathers the records of a request into messages of at most ``max_bytes`` each, of one partition only.
 
-    messages: list[Message] = field(default_factory=list)
-    refused: Counter[str] = field(default_factory=Counter)
-
-
-def encode(records: Iterable[Record], signal: Signal, partitions: int, max_bytes: int) -> Encoded:
-    """Messages of at most ``max_bytes`` each, with records of one partition only, in the order they came.
-
-    A resource and its scope are written once per message for each run of records that share them. A record that alone
-    is over ``max_bytes`` is refused as ``record_too_large``.
+    Records stay in the order in which they are added. A resource and its scope are written once per message for each
+    run of records that share them. A record that alone is over ``max_bytes`` is refused as ``record_too_large``.
     """
-    encoded = Encoded()
-    frames: dict[Origin, tuple[bytes, bytes]] = {}
-    builders: dict[int, _Builder] = {}
-    for record in records:
-        frame = frames.get(record.origin)
+
+    def __init__(self, signal: Signal, partitions: int, max_bytes: int) -> None:
+        self.messages: list[Message] = []
+        self.refused: Counter[str] = Counter()
+        self._signal = signal
+        self._partitions = partitions
+        self._max_bytes = max_bytes
+        self._frames: dict[Origin, tuple[bytes, bytes]] = {}
+        self._builders: dict[int, _Builder] = {}
+
+    def add(self, origin: Origin, items: Iterable[dict[str, Any]]) -> None:
+        """Records with the same resource and scope."""
+        frame = self._frame(origin)
+        room = self._max_bytes - len(frame[0]) - len(frame[1]) - _Builder.OVERHEAD
+        for item in items:
+            encoded = orjson.dumps(item)
+            if len(encoded) > room:
+                self.refused["record_too_large"] += 1
+                continue
+            partition = partition_of(partition_key(item), self._partitions)
+            builder = self._builders.get(partition)
+            if builder is None:
+                builder = _Builder(self._signal, partition, self._max_bytes, self.messages)
+                self._builders[partition] = builder
+            builder.add(frame, encoded)
+
+    def finish(self) -> list[Message]:
+        """All messages; nothing can be added any more."""
+        for builder in self._builders.values():
+            builder.finish()
+        return self.messages
+
+    def _frame(self, origin: Origin) -> tuple[bytes, bytes]:
+        frame = self._frames.get(origin)
         if frame is None:
-            frame = frames[record.origin] = _frame(record.origin, signal)
-        item = orjson.dumps(record.item)
-        if len(frame[0]) + len(item) + len(frame[1]) + _Builder.OVERHEAD > max_bytes:
-            encoded.refused["record_too_large"] += 1
-            continue
-        partition = partition_for(record, partitions)
-        builder = builders.get(partition)
-        if builder is None:
-            builder = builders[partition] = _Builder(signal, partition, max_bytes, encoded.messages)
-        builder.add(frame, item)
-    for builder in builders.values():
-        builder.finish()
-    return encoded
+            frame = self._frames[origin] = _frame(origin, self._signal)
+        return frame
 
 
 def _frame(origin: Origin, signal: Signal) -> tuple[bytes, bytes]:

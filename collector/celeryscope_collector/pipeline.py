@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from celeryscope.errors import Rejected
-from celeryscope_collector.chain import Chain, through
-from celeryscope_collector.encode import Message, encode
+from celeryscope_collector.chain import Chain, Steps, through
+from celeryscope_collector.encode import Encoder, Message
 from celeryscope_collector.otlp.content import decompressed
-from celeryscope_collector.otlp.decode import decode
+from celeryscope_collector.otlp.decode import Chunk, decode
 from celeryscope_collector.processors import ForTenant
 from celeryscope_collector.records import LOGS, Origin, Record, Signal
 from celeryscope_collector.uid import RecordIds
@@ -55,44 +55,54 @@ class Pipeline:
         """
         body = decompressed(request.body, request.encoding, self._max_request_bytes)
         decoded = decode(body, request.media_type, request.signal)
-        refused, dropped = decoded.refused, Counter[str]()
+        if request.signal is LOGS:
+            RecordIds(body, request.received_at).complete_all(item for chunk in decoded.chunks for item in chunk.items)
         chain = Chain((name, prepare(request.tenant)) for name, prepare in self._processors.items())
-        origins = _Origins(chain)
-        chain.look(decoded.records)
-        steps = chain.steps(None)
-        ids = RecordIds(body, request.received_at)
-        kept: list[Record] = []
-        for index, record in enumerate(decoded.records):
-            if request.signal is LOGS:
-                ids.complete(record, index)
-            try:
-                record.origin = origins.behind_chain(record.origin)
-                processed = through(steps, record, dropped)
-            except Rejected as error:
-                refused[error.reason] += 1
-                continue
-            if processed is not None:
-                kept.append(processed)
-        encoded = encode(kept, request.signal, partitions, self._max_message_bytes)
-        return Outcome(encoded.messages, refused + encoded.refused, dropped)
+        encoder = Encoder(request.signal, partitions, self._max_message_bytes)
+        work = _Work(request.signal, chain, decoded.refused)
+        chain.look(Record(request.signal, chunk.origin, item) for chunk in decoded.chunks for item in chunk.items)
+        for chunk in decoded.chunks:
+            work.process(chunk, encoder)
+        messages = encoder.finish()
+        return Outcome(messages, work.refused + encoder.refused, work.dropped)
 
 
-class _Origins:
-    """Origins as the processors leave them, each gone through the chain once."""
+class _Work:
+    """The records of one request on their way through the chain, and what became of those that did not come through."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, signal: Signal, chain: Chain, refused: Counter[str]) -> None:
+        self.refused = refused
+        self.dropped: Counter[str] = Counter()
+        self._signal = signal
         self._chain = chain
-        self._done: dict[Origin, Origin | Rejected] = {}
+        self._origins: dict[Origin, Origin | Rejected] = {}
 
-    def behind_chain(self, origin: Origin) -> Origin:
-        """Raises Rejected, for each record anew, when a processor refuses the origin."""
-        done = self._done.get(origin)
+    def process(self, chunk: Chunk, encoder: Encoder) -> None:
+        """Those of the chunk that neither are refused nor dropped go to the encoder."""
+        origin = self._origin(chunk.origin)
+        if isinstance(origin, Rejected):
+            self.refused[origin.reason] += len(chunk.items)
+        elif steps := self._chain.steps(chunk.survey):
+            for item in chunk.items:
+                self._through(steps, Record(self._signal, origin, item), encoder)
+        else:
+            encoder.add(origin, chunk.items)
+
+    def _through(self, steps: Steps, record: Record, encoder: Encoder) -> None:
+        try:
+            processed = through(steps, record, self.dropped)
+        except Rejected as error:
+            self.refused[error.reason] += 1
+            return
+        if processed is not None:
+            encoder.add(processed.origin, (processed.item,))
+
+    def _origin(self, origin: Origin) -> Origin | Rejected:
+        done = self._origins.get(origin)
         if done is None:
             try:
                 done = self._chain.origin(origin)
             except Rejected as error:
                 done = error
-            self._done[origin] = done
-        if isinstance(done, Rejected):
-            raise done
+            self._origins[origin] = done
         return done

@@ -1,9 +1,10 @@
 """An id and a time for log records that came without."""
 
+from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Any
 
 from celeryscope import semconv
-from celeryscope_collector.records import Record
 
 
 class RecordIds:
@@ -20,12 +21,16 @@ class RecordIds:
         self._received_at = str(received_at)
         self._digest: bytes | None = None
 
-    def complete(self, record: Record, index: int) -> None:
-        """Set what the log record lacks, in place."""
-        timed = _is_set(record.item.get("timeUnixNano")) or _is_set(record.item.get("observedTimeUnixNano"))
+    def complete_all(self, items: Iterable[dict[str, Any]]) -> None:
+        """Set what the valid log records of the request lack, in place."""
+        for index, item in enumerate(items):
+            self._complete(item, index)
+
+    def _complete(self, item: dict[str, Any], index: int) -> None:
+        timed = _is_set(item.get("timeUnixNano")) or _is_set(item.get("observedTimeUnixNano"))
         if not timed:
-            record.item["observedTimeUnixNano"] = self._received_at
-        attributes = record.attributes
+            item["observedTimeUnixNano"] = self._received_at
+        attributes = item.setdefault("attributes", [])
         for position, attribute in enumerate(attributes):
             if attribute["key"] == semconv.LOG_RECORD_UID:
                 if attribute["value"].get("stringValue"):

@@ -7,9 +7,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeryscope_collector.encode import encode
-from celeryscope_collector.partition import partition_for, partition_key
-from celeryscope_collector.records import LOGS, TRACES, Origin, Record
+from celeryscope_collector.encode import Encoder
+from celeryscope_collector.partition import partition_key, partition_of
+from celeryscope_collector.records import LOGS, TRACES, Origin, Record, Signal
 from collector_samples import log_record, span
 
 
@@ -19,6 +19,18 @@ def records(texts: list[tuple[str, int]]) -> list[Record]:
         Record(LOGS, origins[number % 3], log_record(celery__root_id=text, n=str(place)).item)
         for place, (text, number) in enumerate(texts)
     ]
+
+
+def encode(records: list[Record], signal: Signal, partitions: int, max_bytes: int) -> Encoder:
+    encoder = Encoder(signal, partitions, max_bytes)
+    for record in records:
+        encoder.add(record.origin, [record.item])
+    encoder.finish()
+    return encoder
+
+
+def partition_for(record: Record, partitions: int) -> int:
+    return partition_of(partition_key(record.item), partitions)
 
 
 @given(
@@ -59,9 +71,9 @@ def test_records_of_one_origin_share_one_resource() -> None:
 
 
 def test_the_partition_is_the_workflows_else_the_traces_else_the_records_own() -> None:
-    assert partition_key(span(celery__root_id="root")) == "root"
-    assert partition_key(span()) == "1" * 32
-    assert partition_key(log_record(log__record__uid="uid")) == "uid"
+    assert partition_key(span(celery__root_id="root").item) == "root"
+    assert partition_key(span().item) == "1" * 32
+    assert partition_key(log_record(log__record__uid="uid").item) == "uid"
 
 
 def test_a_workflow_stays_in_its_partition_for_ever() -> None:

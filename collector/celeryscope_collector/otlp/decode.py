@@ -1,6 +1,7 @@
-"""An OTLP/HTTP request, JSON or protobuf, as records."""
+"""An OTLP export request, JSON or protobuf, as records."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,17 +11,30 @@ from google.protobuf.message import DecodeError
 from celeryscope.errors import Rejected
 from celeryscope.service.protobuf import export_request
 from celeryscope_collector.otlp.answers import JSON
+from celeryscope_collector.otlp.survey import surveyed
 from celeryscope_collector.otlp.validity import checked_log, checked_origin, checked_span
-from celeryscope_collector.records import LOGS, TRACES, Origin, Record, Signal
+from celeryscope_collector.processors import Survey
+from celeryscope_collector.records import LOGS, TRACES, Origin, Signal
 
 _CHECKS: Final = {TRACES.kind: checked_span, LOGS.kind: checked_log}
+CHUNK: Final = 50
+"""So many records are judged together: one that is not plain makes the others of its chunk slow, and no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Valid records of one origin, next to each other, as OTLP/JSON dicts; None when little is known of them."""
+
+    origin: Origin
+    items: list[dict[str, Any]]
+    survey: Survey | None
 
 
 @dataclass
 class Decoded:
     """The records of a request in their order, and how many were refused for which reason."""
 
-    records: list[Record] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
 
 
@@ -32,14 +46,23 @@ def decode(body: bytes, media_type: str, signal: Signal) -> Decoded:
     """
     request = _parsed_json(body) if media_type == JSON else _parsed_protobuf(body, signal)
     decoded = Decoded()
-    check = _CHECKS[signal.kind]
     for origin, items in _groups(request, signal, decoded.refused):
-        for item in items:
-            try:
-                decoded.records.append(Record(signal, origin, check(item)))
-            except Rejected as error:
-                decoded.refused[error.reason] += 1
+        for start in range(0, len(items), CHUNK):
+            chunk = items[start : start + CHUNK]
+            survey = surveyed(chunk, signal)
+            if survey is None:
+                chunk = list(_valid(chunk, signal, decoded.refused))
+            decoded.chunks.append(Chunk(origin, chunk, survey))
     return decoded
+
+
+def _valid(items: list[Any], signal: Signal, refused: Counter[str]) -> Iterator[dict[str, Any]]:
+    check = _CHECKS[signal.kind]
+    for item in items:
+        try:
+            yield check(item)
+        except Rejected as error:
+            refused[error.reason] += 1
 
 
 def _groups(request: dict[str, Any], signal: Signal, refused: Counter[str]) -> list[tuple[Origin, list[Any]]]:
