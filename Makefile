@@ -9,6 +9,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := PYTHONPATH=deploy/local:deploy/demo $(PYTHON) -m demo
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+CHAOS_ARGS ?=
 LOCK_ARGS ?=
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --system-certs --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
@@ -63,6 +64,10 @@ bench-worker: $(INSTALLED) ## Measure what a worker pays, beside its peers; BENC
 .PHONY: bench-pipeline
 bench-pipeline: $(INSTALLED) ## Measure what collector and indexer need for an item; BENCH_ARGS="--quick --only collector" narrows it
 	@PYTHONPATH=tests/bench:tests:deploy/local$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m pipeline $(BENCH_ARGS)
+
+.PHONY: chaos
+chaos: $(INSTALLED) ## Let everything fail in turn under load, and count; CHAOS_ARGS="--quick --seed 7" (about 20 minutes without)
+	@PYTHONPATH=tests:tests/bench:deploy/local:deploy/demo$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m chaos $(CHAOS_ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, types, the rules between packages and the generated documents

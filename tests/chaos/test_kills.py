@@ -1,4 +1,4 @@
-"""A process is killed with SIGKILL while the load runs and started again: nothing is missing, nothing is twice."""
+"""A worker is killed with SIGKILL while the shop's load runs; the other processes are killed in ``test_chaos``."""
 
 import json
 import time
@@ -12,7 +12,6 @@ from celeryscope.errors import Unavailable
 from demo.documents import documents
 from demo.outcome import Attempt
 from demo.stack import Stack
-from servers import Server
 from shop import expected as expectations
 from shop.expected import Attempts, Expected
 
@@ -25,17 +24,6 @@ def running(stack: Stack) -> Stack:
     for process in stack.services:
         process.start()
     return stack
-
-
-def kill_during_load(stack: Stack, process: Server, kills: int) -> list[Expected]:
-    """Publish the load; meanwhile kill the process and start it again, some times over."""
-    with stack.publishing() as load:
-        for _ in range(kills):
-            process.kill()
-            process.start()
-        output, _ = load.communicate(timeout=60)
-    assert load.returncode == 0
-    return expectations.loads(output)
 
 
 def assert_balanced(stack: Stack) -> None:
@@ -69,20 +57,6 @@ def wait_until(condition: Callable[[], bool], timeout: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def test_an_indexer_that_is_killed_during_the_load_loses_and_repeats_nothing(running: Stack) -> None:
-    expected = kill_during_load(running, running.indexer, kills=3)
-    running.wait_for(expected)
-    assert_balanced(running)
-    assert_each_attempt_is_final_and_once(running)
-
-
-def test_a_collector_that_is_killed_during_the_load_loses_and_repeats_nothing(running: Stack) -> None:
-    expected = kill_during_load(running, running.collector, kills=3)
-    running.wait_for(expected)
-    assert_balanced(running)
-    assert_each_attempt_is_final_and_once(running)
 
 
 def test_a_worker_that_is_killed_leaves_no_attempt_open_and_the_next_one_ships_what_it_had_written(

@@ -1,21 +1,25 @@
-"""A wire that can be cut: a TCP proxy on loopback in front of a server that stays up."""
+"""A wire that can fail: a TCP proxy on loopback in front of a server, which may be down."""
 
 import contextlib
 import socket
 import threading
+import time
 from typing import Self
 
 from servers.process import LOOPBACK
 
 
 class Proxy:
-    """Passes bytes between its own ``port`` and a server's."""
+    """Passes bytes between its own ``port`` and a server's, until it is told to do so badly."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._is_cut = False
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._delay = 0.0
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
 
@@ -25,6 +29,7 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         self.cut()
+        self._flowing.set()
         # A close alone leaves accept() waiting.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -38,25 +43,44 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    def stall(self) -> None:
+        """Say nothing any more, in either direction, and leave all connections open: as when packets get lost."""
+        self._flowing.clear()
+
+    def slow(self, seconds: float) -> None:
+        """Hold back each 64 KiB, or less when less has come, for so long."""
+        self._delay = seconds
+
     def mend(self) -> None:
         self._is_cut = False
+        self._delay = 0.0
+        self._flowing.set()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                if self._is_cut:
-                    client.close()
-                    continue
-                server = socket.create_connection((LOOPBACK, self._target))
-                with self._lock:
-                    self._open |= {client, server}
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+                self._connect(client)
+
+    def _connect(self, client: socket.socket) -> None:
+        try:
+            if self._is_cut:
+                raise ConnectionResetError
+            server = socket.create_connection((LOOPBACK, self._target))
+        except OSError:
+            client.close()
+            return
+        with self._lock:
+            self._open |= {client, server}
+        for source, sink in ((client, server), (server, client)):
+            threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
 
     def _pass(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self._flowing.wait()
+                if self._delay:
+                    time.sleep(self._delay)
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):

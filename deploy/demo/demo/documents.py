@@ -1,7 +1,7 @@
 """Reads what Elasticsearch has about the load's attempts, failures and log lines."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import urllib3
@@ -41,6 +41,11 @@ class Documents:
         index = f"{semconv.DATA_STREAM_TRACES}-{self._tenant}"
         return [_flat(hit) for hit in self._search(index, "attributes.", field, values)]
 
+    def everything(self, index: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """All documents of an index or data stream, whosever they are, with these of their fields; flat attributes."""
+        self._post(f"/{index}/_refresh")
+        return (_flat(hit) for hit in self._pages(index, {"match_all": {}}, fields))
+
     def close(self) -> None:
         """Close the connections."""
         self._http.clear()
@@ -52,8 +57,8 @@ class Documents:
             query = {"terms": {prefix + field: wanted[start : start + _CHUNK]}}
             yield from self._pages(index, query)
 
-    def _pages(self, index: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        body = {"query": query, "size": _PAGE, "_source": False, "fields": ["*"], "sort": ["_doc"]}
+    def _pages(self, index: str, query: dict[str, Any], fields: Sequence[str] = ("*",)) -> Iterator[dict[str, Any]]:
+        body = {"query": query, "size": _PAGE, "_source": False, "fields": list(fields), "sort": ["_doc"]}
         point = self._post(f"/{index}/_pit?keep_alive=1m&ignore_unavailable=true").get("id")
         if point is None:
             return

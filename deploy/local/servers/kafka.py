@@ -18,28 +18,32 @@ _VERSION = "4.1.2"
 
 # Tests and demo start many consumer groups: no delay before a group's first rebalance, few internal partitions.
 # A killed broker comes back only when its old session is over: a short one makes restarts quick.
-_PROPERTIES = """\
+QUICK = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
-log.dirs={data}
 auto.create.topics.enable=false
 num.partitions=1
 offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
 share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 log.cleaner.dedupe.buffer.size=4194304
+"""
+"""Properties of any broker here, alone or in a cluster."""
+
+_ALONE = """\
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+log.dirs={data}
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
 """
 
 _LOG4J = """\
@@ -54,11 +58,12 @@ class Kafka(Server):
     """A broker without topics; none is created by itself."""
 
     name: ClassVar[str] = "kafka"
+    heap_megabytes: ClassVar[int] = 384
 
     def __init__(self, folder: Path, port: int | None = None, *, detached: bool = False) -> None:
         super().__init__(folder, port, detached=detached)
-        self._controller_port = free_port()
-        self._data = self.folder / "data"
+        self.controller_port = free_port()
+        self.data = self.folder / "data"
         self._properties = self.folder / "server.properties"
 
     @property
@@ -68,20 +73,26 @@ class Kafka(Server):
 
     def prepare(self) -> None:
         """Write the configuration; format the storage at the first start. Raises Unavailable when that fails."""
-        self._properties.write_text(
-            _PROPERTIES.format(
-                host=LOOPBACK, port=self.port, controller_port=self._controller_port, data=self._data.as_posix()
-            )
-        )
+        self._properties.write_text(self.properties())
         (self.folder / "log4j2.xml").write_text(_LOG4J)
-        if (self._data / "meta.properties").exists():
+        if (self.data / "meta.properties").exists():
             return
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # With "=", since the id may begin with a dash.
-        arguments = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", f"--config={self._properties}"]
+        options = [f"--cluster-id={self.cluster_id()}", f"--config={self._properties}"]
+        arguments = ["kafka.tools.StorageTool", "format", *options]
         done = subprocess.run([*self._java(), *arguments], capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise Unavailable(f"Kafka's storage in {self._data} can't be formatted: {done.stderr or done.stdout}")
+            raise Unavailable(f"Kafka's storage in {self.data} can't be formatted: {done.stderr or done.stdout}")
+
+    def properties(self) -> str:
+        """The content of ``server.properties``."""
+        return QUICK + _ALONE.format(
+            host=LOOPBACK, port=self.port, controller_port=self.controller_port, data=self.data.as_posix()
+        )
+
+    def cluster_id(self) -> str:
+        """The id that the storage is formatted with; all brokers of a cluster have the same."""
+        return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
     def command(self) -> tuple[list[str], dict[str, Any]]:
         """``kafka.Kafka`` on our Java."""
@@ -89,7 +100,7 @@ class Kafka(Server):
 
     def storage(self) -> list[Path]:
         """Topics, messages and offsets."""
-        return [self._data]
+        return [self.data]
 
     def ready(self) -> bool:
         """Whether the broker tells about itself and its topics, as it does for every client."""
@@ -107,7 +118,7 @@ class Kafka(Server):
         return [
             str(java()),
             "-Xms256m",
-            "-Xmx384m",
+            f"-Xmx{self.heap_megabytes}m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             f"-Dlog4j2.configurationFile={self.folder / 'log4j2.xml'}",

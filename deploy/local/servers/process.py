@@ -27,6 +27,7 @@ LOOPBACK = "127.0.0.1"
 _POLL = 0.1
 _LOG_TAIL = 15
 _waits: dict[str, str] = {}
+_given: set[int] = set()
 
 
 class Server(ABC):
@@ -108,6 +109,13 @@ class Server(ABC):
             self._child = None
         self._dismiss_watchdog()
         self._pid_file.unlink(missing_ok=True)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server and to all that it has started; nothing happens when it has ended."""
+        process = self._process()
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
 
     def discard(self) -> None:
         """Stop the server for good and delete its data; what it printed stays."""
@@ -214,11 +222,12 @@ def free_port() -> int:
     """A loopback port that is free now.
 
     It lies below the range the kernel gives to outgoing connections, so that none of these takes it while the server
-    is down for a restart.
+    is down for a restart. This process gets no port twice: the one who asked first may not listen on it yet.
     """
     ports = range(15_000, 29_000)
     for port in random.sample(ports, 200):
-        if _is_free(port):
+        if port not in _given and _is_free(port):
+            _given.add(port)
             return port
     raise Unavailable(f"No free port among {ports.start} to {ports.stop} on {LOOPBACK}.")
 

@@ -1,0 +1,50 @@
+"""Messages that nobody can index, put straight into the topics."""
+
+from typing import NamedTuple
+
+from kafka import KafkaProducer
+
+from celeryscope import semconv
+from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.dead_letters import read_dead_letters
+
+_UNDECODABLE = (b"\x00\xff poison", b"[" * 10_000, b'{"resourceLogs": 7', b'{"resourceSpans": "poison"}', b"null")
+_WITHOUT_IDENTITY = {
+    semconv.TOPIC_LOGS: b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"poison"}}]}]}]}',
+    semconv.TOPIC_TRACES: b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"poison"}]}]}]}',
+}
+
+
+class Place(NamedTuple):
+    """Where a message stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Poison:
+    """Remembers what it has put where."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._servers = bootstrap_servers
+        self.places: set[Place] = set()
+        """Of the messages that must become dead letters."""
+
+    def put(self) -> None:
+        """Into each topic; in that of the dead letters it must hinder nobody from reading the others."""
+        producer = KafkaProducer(bootstrap_servers=self._servers.split(","), acks="all")
+        try:
+            for topic, without_identity in _WITHOUT_IDENTITY.items():
+                for value in (*_UNDECODABLE, without_identity):
+                    sent = producer.send(topic, value).get(timeout=30)
+                    self.places.add(Place(topic, sent.partition, sent.offset))
+            for value in _UNDECODABLE:
+                producer.send(semconv.TOPIC_DEAD_LETTER, value).get(timeout=30)
+        finally:
+            producer.close()
+
+    def found(self) -> set[Place]:
+        """Where the dead letters that are there come from."""
+        letters = read_dead_letters(KafkaSettings.load(bootstrap_servers=self._servers))
+        return {Place(letter.topic, letter.partition, letter.offset) for letter in letters}
