@@ -149,6 +149,8 @@ class Server(ABC):
             self._child = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **options
             )
+        # That of a process that has ended by itself.
+        self._dismiss_watchdog()
         if not self.detached:
             self._watchdog = _watch(self._child.pid)
         started = psutil.Process(self._child.pid).create_time()
