@@ -1,4 +1,4 @@
-"""The whole of ``make chaos`` at a small scale: one broker, two faults."""
+"""The whole of ``make chaos`` at a small scale: one broker, three faults."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 from chaos.__main__ import main
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-FAULTS = "indexer 1 killed,collector killed"
+FAULTS = "indexer 1 killed,collector killed,indexer - Kafka cut"
 
 
-def test_an_indexer_and_a_collector_that_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_killed_processes_and_a_wire_that_is_cut_lose_and_double_nothing(tmp_path: Path) -> None:
     written = tmp_path / "chaos.json"
     options = ["--quick", "--records", "400", "--seed", "1", "--brokers", "1", "--output", str(written)]
     assert main([*options, "--faults", FAULTS]) == 0

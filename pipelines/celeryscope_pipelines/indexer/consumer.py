@@ -22,6 +22,7 @@ from celeryscope_pipelines.kafka_errors import our_kafka_errors
 logger = logging.getLogger(__name__)
 
 _POLL_MS = 200
+_AWAY_PAUSE = 2.0
 _LAG_INTERVAL = 5.0
 _FLUSH_INTERVAL = 2.0
 
@@ -70,10 +71,24 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     def _consume(self, stop: Event) -> None:
         while not stop.is_set():
             self._regulate()
-            self._take(self._consumer.poll(timeout_ms=_POLL_MS, max_records=self._max_messages))
+            self._take(self._poll(stop))
             self._reap()
             self._flush_clusters()
             self._tell_lag()
+
+    def _poll(self, stop: Event) -> dict[TopicPartition, list[Any]]:
+        """What has come; nothing while Kafka is away. Raises KafkaError when that won't be over by itself."""
+        try:
+            polled: dict[TopicPartition, list[Any]] = self._consumer.poll(
+                timeout_ms=_POLL_MS, max_records=self._max_messages
+            )
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            logger.warning("Kafka is away, which loses nothing; it is tried again: %s", error)
+            stop.wait(_AWAY_PAUSE)
+            return {}
+        return polled
 
     def finish(self, timeout: float) -> None:
         """Wait for the batches in flight, commit them, and leave the group."""
