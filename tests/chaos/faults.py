@@ -27,7 +27,7 @@ class Pauses:
     """From the moment at which all are ready again to the next fault."""
 
 
-QUICK = Pauses(killed=2, frozen=10, elasticsearch=20, link=6, disk=8, between=1)
+QUICK = Pauses(killed=2, frozen=10, elasticsearch=20, link=5, disk=8, between=0.5)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos.run import Outcome, Struck
-from worker.figures import Figure, show
+from figures import Figure, show
 
 _SHOWN = 10
 
