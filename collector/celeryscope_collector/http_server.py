@@ -2,13 +2,11 @@
 
 import asyncio
 import math
-import signal
 import ssl
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
-import structlog
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,41 +16,26 @@ from celeryscope_collector.settings import CollectorSettings
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _PLAIN: Final = b"\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: "
-_log = structlog.get_logger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which on SIGTERM drains and returns instead of dying of the signal once more."""
+    """uvicorn's server without its handling of signals, which would let it die of a SIGTERM once it has drained."""
 
-    def __init__(self, config: uvicorn.Config, on_drain: Callable[[], None], on_hangup: Callable[[], None]) -> None:
-        """``on_drain`` is called, once, when it begins to drain; ``on_hangup`` at each SIGHUP."""
+    def __init__(self, config: uvicorn.Config, on_drain: Callable[[], None]) -> None:
+        """``on_drain`` is called, once, when it begins to drain."""
         super().__init__(config)
         self._on_drain = on_drain
-        self._on_hangup = on_hangup
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Ask for a drain at the first SIGTERM or SIGINT; a second SIGINT does not wait for it."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.remove_signal_handler(number)
+        """Leaves them to the service."""
+        yield
 
     def drain(self) -> None:
         """Accept no more connections, finish the requests under way, then end."""
         if not self.should_exit:
             self.should_exit = True
             self._on_drain()
-
-    def _signalled(self, number: signal.Signals) -> None:
-        _log.info("draining: no new connections, requests under way are finished", signal=number.name)
-        self.force_exit = self.should_exit and number == signal.SIGINT
-        self.drain()
 
 
 def configuration(settings: CollectorSettings, app: Starlette) -> uvicorn.Config:

@@ -2,8 +2,10 @@
 
 import asyncio
 import ipaddress
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,20 +45,41 @@ async def _run(
 ) -> None:
     collector = build(settings, kafka, shared)
     draining = asyncio.Event()
-    server = Server(configuration(settings, collector.receiver.app()), draining.set, collector.tenants.reload)
+    server = Server(configuration(settings, collector.receiver.app()), draining.set)
     listener = listening_socket(settings.host, settings.port, shared=shared is not None)
     grpc = _grpc_server(settings, collector, shared=shared is not None)
     await collector.exporter.start(on_bug=server.drain)
     drained = asyncio.create_task(_serve_grpc(grpc, draining))
     collector.metrics.processes.set(1)
-    announce(_where(settings, _ports(listener, grpc), kafka, collector))
     try:
-        await server.serve(sockets=[listener])
+        with _signals(server, collector.tenants.reload):
+            announce(_where(settings, _ports(listener, grpc), kafka, collector))
+            await server.serve(sockets=[listener])
     finally:
         draining.set()
         await drained
         await collector.exporter.stop()
         _log.info("stopped; everything that was answered with 200 is in Kafka")
+
+
+@contextmanager
+def _signals(server: Server, reload: Callable[[], None]) -> Generator[None, None, None]:
+    """Drain at the first SIGTERM or SIGINT (a second SIGINT does not wait for it), reload at each SIGHUP."""
+
+    def drain(number: signal.Signals) -> None:
+        _log.info("draining: no new connections, requests under way are finished", signal=number.name)
+        server.force_exit = server.should_exit and number == signal.SIGINT
+        server.drain()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain, number)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
 
 
 def _grpc_server(settings: CollectorSettings, collector: Collector, *, shared: bool) -> "GrpcServer | None":

@@ -4,6 +4,7 @@ import zlib
 
 from celeryscope.errors import CeleryscopeError, Rejected
 
+_MAX_MEMBERS = 64
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
 
@@ -40,6 +41,9 @@ def _inflated(body: bytes, bits: int, limit: int) -> bytes:
     room = limit + 1
     # A gzip body may be several members one after the other.
     while body:
+        # Each costs a copy of all that is behind it.
+        if len(parts) == _MAX_MEMBERS:
+            raise Rejected("malformed", f"the compressed body has over {_MAX_MEMBERS} parts: compress it as one")
         inflater = zlib.decompressobj(bits)
         part = inflater.decompress(body, room)
         room -= len(part)

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from celeryscope.errors import Rejected
 from celeryscope.service.protobuf import export_request
 from celeryscope_collector.otlp.answers import JSON
+from celeryscope_collector.otlp.extent import check_json, check_protobuf
 from celeryscope_collector.otlp.survey import surveyed
 from celeryscope_collector.otlp.validity import checked_log, checked_origin, checked_span
 from celeryscope_collector.processors import Survey
@@ -98,6 +99,7 @@ def _text(value: Any) -> str:
 
 
 def _parsed_json(body: bytes) -> dict[str, Any]:
+    check_json(body)
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -108,6 +110,7 @@ def _parsed_json(body: bytes) -> dict[str, Any]:
 
 
 def _parsed_protobuf(body: bytes, signal: Signal) -> dict[str, Any]:
+    check_protobuf(body, signal)
     try:
         return export_request(body, signal.kind)
     except DecodeError as error:
