@@ -15,9 +15,8 @@ from typing import Any, Self, get_type_hints
 from celeryscope.errors import ConfigError
 
 PREFIX = "CELERYSCOPE_"
-SERVICE_PREFIXES = tuple(
-    PREFIX + part for part in ("COLLECTOR_", "INDEXER_", "ELASTICSEARCH_", "KAFKA_", "KIBANA_", "WATCH_")
-)
+_SERVICES = ("COLLECTOR", "INDEXER", "ELASTICSEARCH", "KAFKA", "KIBANA", "WATCH", "PIPELINE", "RETENTION")
+SERVICE_PREFIXES = tuple(f"{PREFIX}{service}_" for service in _SERVICES)
 """Other processes' settings; they may stand in the same environment."""
 
 _LIST = tuple[str, ...]

@@ -46,6 +46,28 @@ class ElasticsearchSettings(ServiceSettings):
         return [part.strip() for part in self.url.split(",")]
 
 
+class PipelineSettings(ServiceSettings):
+    """Whom `celeryscope status` and `celeryscope account` ask (``CELERYSCOPE_PIPELINE_*``)."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_PIPELINE_")
+
+    collectors: str = Field(
+        "http://127.0.0.1:4318",
+        description="Collectors whose /metrics are read, `http(s)://host:port`, comma-separated.",
+    )
+    indexers: str = Field("http://127.0.0.1:9465", description="Indexers to read /metrics of, likewise.")
+
+    @property
+    def collector_urls(self) -> tuple[str, ...]:
+        """One by one."""
+        return _each(self.collectors)
+
+    @property
+    def indexer_urls(self) -> tuple[str, ...]:
+        """One by one."""
+        return _each(self.indexers)
+
+
 class IndexerSettings(ServiceSettings):
     """The indexer's own settings (``CELERYSCOPE_INDEXER_*``)."""
 
@@ -82,6 +104,10 @@ class IndexerSettings(ServiceSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto is console on a terminal.")
+
+
+def _each(urls: str) -> tuple[str, ...]:
+    return tuple(url.strip() for url in urls.split(",") if url.strip())
 
 
 _PORTS = {"http": 9200, "https": 443}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ _AT_ONCE: Final = 50
 """Messages in memory at once; each may have megabytes."""
 
 
-def read_to_end(kafka: KafkaSettings, topic: str, since: datetime | None = None) -> Iterator[Any]:
-    """kafka-python's messages; a partition's come in their order.
+def read_to_end(
+    kafka: KafkaSettings, topic: str, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[Any]:
+    """kafka-python's messages; a partition's come in their order. With ``until``, those before that time.
 
     Raises NotFound when the topic is missing, Unavailable when Kafka is away or sends nothing for a while, Unauthorized
     when it refuses us.
@@ -26,6 +28,8 @@ def read_to_end(kafka: KafkaSettings, topic: str, since: datetime | None = None)
     with our_kafka_errors(), closing(_consumer(kafka)) as consumer:
         partitions = _partitions(consumer, topic)
         ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
+        if until is not None:
+            ends |= {place: offset for place, offset in _offsets_at(consumer, partitions, until).items() if offset >= 0}
         _begin(consumer, partitions, since)
         yield from _until(consumer, ends)
 
@@ -41,6 +45,24 @@ def read_at(kafka: KafkaSettings, topic: str, places: Iterable[tuple[int, int]])
                 consumer.assign([place])
                 consumer.seek(place, offset)
                 yield next(_until(consumer, {place: offset + 1}))
+
+
+def complete_since(kafka: KafkaSettings, topics: Iterable[str]) -> datetime | None:
+    """The time since when Kafka has all messages of the topics; None when it has forgotten none. Raises alike."""
+    times: list[datetime] = []
+    for topic in topics:
+        with our_kafka_errors(), closing(_consumer(kafka)) as consumer:
+            partitions = _partitions(consumer, topic)
+            begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        firsts = [(place.partition, begin) for place, begin in begins.items() if 0 < begin < ends[place]]
+        times += [datetime.fromtimestamp(first.timestamp / 1000, UTC) for first in read_at(kafka, topic, firsts)]
+    return max(times, default=None)
+
+
+def expired(kafka: KafkaSettings, topic: str) -> int:
+    """How many messages of the topic Kafka has forgotten, or was told to delete. Raises alike."""
+    with our_kafka_errors(), closing(_consumer(kafka)) as consumer:
+        return sum(consumer.beginning_offsets(_partitions(consumer, topic)).values())
 
 
 def _partitions(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
@@ -69,13 +91,17 @@ def _begin(consumer: KafkaConsumer, partitions: list[TopicPartition], since: dat
     if since is None:
         consumer.seek_to_beginning(*partitions)
         return
-    milliseconds = int(since.timestamp() * 1000)
-    found = consumer.offsets_for_times(dict.fromkeys(partitions, milliseconds))
-    for partition in partitions:
-        if found[partition] is None:
+    for partition, offset in _offsets_at(consumer, partitions, since).items():
+        if offset < 0:
             consumer.seek_to_end(partition)
         else:
-            consumer.seek(partition, found[partition].offset)
+            consumer.seek(partition, offset)
+
+
+def _offsets_at(consumer: KafkaConsumer, partitions: list[TopicPartition], time: datetime) -> dict[TopicPartition, int]:
+    """The first offset of that time or later in each partition; -1 where there is none."""
+    found = consumer.offsets_for_times(dict.fromkeys(partitions, int(time.timestamp() * 1000)))
+    return {partition: -1 if found[partition] is None else found[partition].offset for partition in partitions}
 
 
 def _until(consumer: KafkaConsumer, ends: dict[TopicPartition, int]) -> Iterator[Any]:

@@ -51,7 +51,7 @@ def test_run_shows_failures_traceback_workflow_states_and_a_balanced_account_and
         "shop.gateway.PaymentError",
         "shop.shipping.ship_order",
         "never reached",
-        "balanced                      │   yes",
+        "balanced: yes",
         "make up",
         "make down",
     ):

@@ -135,7 +135,7 @@ def _say_how_to_go_on(console: Console) -> None:
     console.print("  make up     starts the same, leaves it running and prints commands to try, with ids that exist")
     console.print("  make down   stops it and deletes its data", highlight=False)
     console.print("\nCommands to try while it is up:", highlight=False)
-    for command in ("failures", "task ID", "workflow ROOT_ID", "logs --task ID", "status", "audit", "spool status"):
+    for command in ("failures", "task ID", "workflow ROOT_ID", "logs --task ID", "status", "account", "spool status"):
         console.print(f"  celeryscope {command}", highlight=False, markup=False)
 
 

@@ -1,6 +1,5 @@
 """The demo itself: every step with its duration, the product's own views, and the account at the end."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from shop.expected import Expected
 
 _SHOWN_FAILURE = "an exception from another"
 _SHOWN_WORKFLOW = "a chain that stops"
-_AUDIT_WAIT = 30
+_ACCOUNT_WAIT = 30
 
 
 class Demo:
@@ -59,10 +58,9 @@ class Demo:
     def account(self) -> None:
         """Compare what the workers wrote with what is in Elasticsearch. Raises StepError when it differs."""
         self._console.print()
-        self._console.rule("[bold]the account", align="left")
-        status = self._stack.spool_status()
-        self._console.print_json(json.dumps(status))
-        self._stack.show("audit", "--written", str(status["shipped"]), "--wait", str(_AUDIT_WAIT))
+        arguments = ["account", "--spool", str(self._stack.spool)]
+        self._console.rule(f"[bold]celeryscope {' '.join(arguments)}", align="left")
+        self._stack.show(*arguments, "--wait", str(_ACCOUNT_WAIT))
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:

@@ -94,7 +94,7 @@ class Stack:
 
     def start_services(self) -> None:
         """Start collector, indexer, worker and beat side by side. Raises Unavailable with the log of one that fails."""
-        self._spool.mkdir(mode=0o700, exist_ok=True)
+        self.spool.mkdir(mode=0o700, exist_ok=True)
         _side_by_side(Server.start, self.services)
 
     def start(self) -> None:
@@ -188,7 +188,8 @@ class Stack:
         return path
 
     @property
-    def _spool(self) -> Path:
+    def spool(self) -> Path:
+        """The spool that the shop's processes share."""
         return self.folder / "spool"
 
     @property
@@ -208,8 +209,10 @@ class Stack:
             "CELERYSCOPE_COLLECTOR_GRPC": "false",
             "CELERYSCOPE_COLLECTOR_TOKENS_FILE": str(self._tokens),
             "CELERYSCOPE_INDEXER_HTTP_PORT": str(self.indexer.port),
+            "CELERYSCOPE_PIPELINE_COLLECTORS": self.collector.url,
+            "CELERYSCOPE_PIPELINE_INDEXERS": f"http://127.0.0.1:{self.indexer.port}",
             "CELERYSCOPE_ENDPOINT": self.collector.url,
-            "CELERYSCOPE_SPOOL_DIR": str(self._spool),
+            "CELERYSCOPE_SPOOL_DIR": str(self.spool),
             "CELERYSCOPE_SHIP_INTERVAL": "0.2",
             "CELERYSCOPE_HEARTBEAT_INTERVAL": "2",
             "CELERYSCOPE_ENVIRONMENT": "demo",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from elasticsearch import Elasticsearch, NotFoundError
 
-from celeryscope_pipelines.audit.expected import Expected
+from celeryscope_pipelines.account.expected import Expected
 from celeryscope_pipelines.elasticsearch import our_errors
 
 _AT_ONCE = 5000

@@ -1,13 +1,15 @@
 """What must have become of the records in Kafka: read from the topics with the indexer's own functions."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
 from celeryscope import semconv
 from celeryscope.errors import Rejected
 from celeryscope.service.kafka import KafkaSettings
-from celeryscope_pipelines.dead_letters import read_dead_letters
+from celeryscope_pipelines.account.senders import sender
+from celeryscope_pipelines.dead_letters import DeadLetter, read_dead_letters
 from celeryscope_pipelines.decode import KIND_OF_TOPIC, decode
 from celeryscope_pipelines.documents import documents_for
 from celeryscope_pipelines.records import Record
@@ -29,8 +31,13 @@ class Expected(NamedTuple):
     places: tuple[Place, ...]
     kind: str
     """What it counts as: ``spans``, ``logs`` or ``snapshots``."""
+    message: str = ""
+    """The message in Kafka that holds it: ``topic/partition/offset``."""
+    sender: str = ""
+    """Service and host."""
 
 
+TOPICS = (semconv.TOPIC_TRACES, semconv.TOPIC_LOGS)
 ANONYMOUS = "#"
 """Stands between the place of a message and the number of a record in it that has no identity."""
 _KINDS = {"traces": "spans", "logs": "logs"}
@@ -38,21 +45,22 @@ _ONLY_A_DEAD_LETTER = Expected((), "logs")
 
 
 def expected_records(
-    kafka: KafkaSettings, since: datetime | None, tenant: str | None
+    kafka: KafkaSettings, since: datetime | None, until: datetime | None, tenant: str | None
 ) -> Iterator[tuple[str, Expected]]:
-    """(identity, what it must have become) of every record in Kafka, repeated ones too."""
-    for topic in (semconv.TOPIC_TRACES, semconv.TOPIC_LOGS):
-        for message in read_to_end(kafka, topic, since):
+    """(identity, what it must have become) of every record put into Kafka in this time, repeated ones too."""
+    for topic in TOPICS:
+        for message in read_to_end(kafka, topic, since, until):
             place = f"{topic}/{message.partition}/{message.offset}"
             try:
                 records = decode(message.value or b"", KIND_OF_TOPIC[topic])
             except Rejected:
                 if tenant is None:
-                    yield place, _ONLY_A_DEAD_LETTER
+                    yield place, _ONLY_A_DEAD_LETTER._replace(message=place)
                 continue
             for number, record in enumerate(records):
                 if tenant in {None, record.origin.tenant}:
-                    yield record.identity or f"{place}{ANONYMOUS}{number}", _expected(record)
+                    expected = _expected(record)._replace(message=place, sender=sender(record.origin.attributes))
+                    yield record.identity or f"{place}{ANONYMOUS}{number}", expected
 
 
 def _expected(record: Record) -> Expected:
@@ -66,13 +74,21 @@ def _expected(record: Record) -> Expected:
     return Expected(tuple(Place(write.index, write.id, write.version) for write in writes), kind)
 
 
-def dead_identities(kafka: KafkaSettings) -> set[str]:
-    """Identities of all dead letters; and the places of their messages, for what has no identity."""
-    found: set[str] = set()
-    for letter in read_dead_letters(kafka):
-        found.add(f"{letter.topic}/{letter.partition}/{letter.offset}")
-        try:
-            found |= {record.identity for record in decode(letter.value, letter.kind) if record.identity}
-        except (Rejected, KeyError):
-            continue
+def put_aside(kafka: KafkaSettings, absent: Collection[str]) -> dict[str, str]:
+    """Of these identities those that are dead letters, with the reason."""
+    found: dict[str, str] = {}
+    of_message: dict[str, list[str]] = defaultdict(list)
+    for identity in absent:
+        of_message[identity.split(ANONYMOUS)[0]].append(identity)
+    for letter in read_dead_letters(kafka) if absent else ():
+        identities = {identity for identity in _identities(letter) if identity in absent}
+        identities.update(of_message.get(f"{letter.topic}/{letter.partition}/{letter.offset}", ()))
+        found |= dict.fromkeys(identities, letter.reason)
     return found
+
+
+def _identities(letter: DeadLetter) -> list[str]:
+    try:
+        return [record.identity for record in decode(letter.value, letter.kind) if record.identity]
+    except (Rejected, KeyError):
+        return []

@@ -1,1 +1,0 @@
-"""The account: whatever is in Kafka is found in Elasticsearch or among the dead letters, record by record."""

@@ -1,0 +1,54 @@
+"""Reads what a process of ours tells on /metrics."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import urllib3
+from prometheus_client.parser import text_string_to_metric_families
+
+from celeryscope.errors import Unavailable
+
+_TIMEOUT = urllib3.Timeout(connect=1.0, read=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of a metric."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+class Exposition:
+    """The samples of one process."""
+
+    def __init__(self, samples: list[Sample]) -> None:
+        self._samples = samples
+
+    def total(self, name: str) -> float:
+        """Sum over all labels; 0 when there is no such metric."""
+        return sum(sample.value for sample in self._samples if sample.name == name)
+
+    def by(self, name: str, label: str) -> Counter[str]:
+        """Sums above zero by one label, of a metric that counts whole things."""
+        sums = Counter[str]()
+        for sample in self._samples:
+            if sample.name == name and sample.value:
+                sums[sample.labels.get(label, "")] += int(sample.value)
+        return sums
+
+
+def read_exposition(url: str) -> Exposition:
+    """What the process at ``url`` (``http://host:port``) tells now. Raises Unavailable when it doesn't."""
+    try:
+        answer = urllib3.request("GET", f"{url.rstrip('/')}/metrics", timeout=_TIMEOUT, retries=False)
+        if answer.status != 200:
+            raise Unavailable(f"{url}/metrics answers {answer.status}.")
+        families = list(text_string_to_metric_families(answer.data.decode()))
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        raise Unavailable(f"{url}/metrics tells nothing ({type(error).__name__}).") from error
+    return Exposition(
+        [Sample(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
+    )

@@ -1,0 +1,181 @@
+"""``celeryscope account`` from spools and heartbeats to the index, on a Kafka of its own."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elasticsearch import Elasticsearch as Client
+from kafka import KafkaProducer
+from prometheus_client import CollectorRegistry, Counter, start_http_server
+
+from celeryscope import semconv
+from celeryscope.recorder import Recorder
+from celeryscope.settings import Settings
+from servers import Elasticsearch, Kafka
+from support import messages
+from support.commands import IndexerProcess, celeryscope, environment
+from support.waiting import until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    with Kafka(tmp_path_factory.mktemp("kafka-apart")) as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def environ(apart: Kafka, elasticsearch: Elasticsearch) -> dict[str, str]:
+    found = environment(
+        apart.bootstrap_servers,
+        elasticsearch.url,
+        CELERYSCOPE_INDEXER_GROUP_ID=f"account-{secrets.token_hex(4)}",
+        CELERYSCOPE_PIPELINE_COLLECTORS="http://127.0.0.1:1",
+        CELERYSCOPE_PIPELINE_INDEXERS="http://127.0.0.1:1",
+        COLUMNS="200",
+    )
+    done = celeryscope(found, "setup")
+    assert done.returncode == 0, done.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def indexer(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[IndexerProcess]:
+    with IndexerProcess(environ, tmp_path_factory.mktemp("indexer") / "indexer.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def producer(apart: Kafka) -> Iterator[KafkaProducer]:
+    with KafkaProducer(bootstrap_servers=apart.bootstrap_servers) as connected:
+        yield connected
+
+
+@pytest.fixture
+def tenant() -> str:
+    return f"t{secrets.token_hex(4)}"
+
+
+def put(producer: KafkaProducer, tenant: str, *payloads: bytes) -> None:
+    producer.send(semconv.TOPIC_LOGS, messages.request("logs", tenant, *payloads)).get(timeout=20)
+
+
+def heartbeat(instance: str, shipped: int, **dropped: int) -> bytes:
+    counts: dict[str, Any] = {semconv.SPOOL_DROPPED_PREFIX + reason: count for reason, count in dropped.items()}
+    counts |= {semconv.SPOOL_SHIPPED: shipped, semconv.SPOOL_SUPERSEDED: 1, semconv.SPOOL_PENDING_BYTES: 0}
+    known = {semconv.WORKER: f"w@{instance}", semconv.SERVICE_INSTANCE_ID: instance, semconv.STATE: "ONLINE"}
+    return messages.vital(semconv.EVENT_WORKER_HEARTBEAT, **known, **counts)
+
+
+def account(environ: dict[str, str], *arguments: str, code: int = 0) -> dict[str, Any]:
+    done = celeryscope(environ, "account", "--json", *arguments)
+    assert done.returncode == code, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_what_heartbeats_tell_of_must_be_in_kafka(
+    environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
+) -> None:
+    put(producer, tenant, *(messages.line(f"line {number}") for number in range(8)))
+    put(producer, tenant, heartbeat("family", shipped=4), heartbeat("family", shipped=10, quota=2))
+    found = account(environ, "--tenant", tenant, "--wait", "20")
+    assert found["workers"]["shipped"] == found["kafka"]["distinct"] == 10
+    assert found["workers"]["dropped"] == {"quota": 2}
+    put(producer, tenant, heartbeat("family", shipped=14))
+    assert account(environ, "--tenant", tenant, "--wait", "2", code=1)["unaccounted_by_sender"] == {"shop on h1": 3}
+    done = celeryscope(environ, "account", "--tenant", tenant)
+    assert "3 records that were shipped are not in Kafka. shop on h1: 3." in done.stderr
+    assert "127.0.0.1:1 could not be asked what it dropped on purpose" in done.stderr
+
+
+def test_in_a_time_window_only_what_was_shipped_in_it_counts(
+    environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
+) -> None:
+    put(producer, tenant, messages.line("before"), heartbeat("family", shipped=1_000_000))
+    until(lambda: celeryscope(environ, "audit", "--json", "--tenant", tenant).stdout.count("heartbeats"))
+    since = datetime.now(UTC)
+    put(producer, tenant, heartbeat("family", shipped=1_000_001), messages.line("in it"))
+    put(producer, tenant, heartbeat("family", shipped=1_000_003))
+    found = account(environ, "--tenant", tenant, "--wait", "20", "--since", since.isoformat())
+    assert (found["workers"]["shipped"], found["kafka"]["distinct"]) == (2, 3)
+    before = ["--until", since.isoformat(), "--since", (since - timedelta(minutes=5)).isoformat()]
+    found = account(environ, "--tenant", tenant, *before)
+    assert (found["workers"]["shipped"], found["kafka"]["distinct"]) == (0, 2)
+
+
+def test_what_a_collector_dropped_on_purpose_is_no_loss(
+    environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
+) -> None:
+    registry = CollectorRegistry()
+    Counter("celeryscope_collector_records_dropped", "", ["signal", "processor"], registry=registry).labels(
+        "log", "sampling"
+    ).inc(7)
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    try:
+        put(producer, tenant, messages.line("kept"), heartbeat("family", shipped=9))
+        collector = ["--collector", f"http://127.0.0.1:{server.server_port}"]
+        found = account(environ, "--tenant", tenant, "--wait", "20", *collector)
+        assert found["collectors"]["dropped"] == {"sampling": 7}
+        assert found["balanced"]
+        put(producer, tenant, heartbeat("family", shipped=12))
+        assert account(environ, "--tenant", tenant, "--wait", "2", *collector, code=1)["unaccounted"] == 2
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_spool_is_counted_to_the_record(
+    environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str, tmp_path: Path
+) -> None:
+    recorder = Recorder(Settings(spool_dir=tmp_path, ship=False))
+    for number in range(3):
+        recorder.log({}, severity="INFO", body=f"line {number}")
+    spool = ["--spool", str(tmp_path)]
+    try:
+        put(producer, tenant, messages.line("of another spool"))
+        found = account(environ, "--tenant", tenant, *spool, code=1)
+        assert found["workers"]["pending"] == found["workers"]["written"] == 3
+        assert found["unaccounted"] == -1
+    finally:
+        recorder.close()
+    assert celeryscope(environ, "account", *spool, "--since", "1h").returncode == 2
+
+
+def test_a_missing_record_is_named_with_its_message_and_what_to_do(
+    environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str, elasticsearch: Elasticsearch
+) -> None:
+    put(producer, tenant, messages.line("kept"), messages.line("gone", gone=1))
+    assert account(environ, "--tenant", tenant, "--wait", "20")["balanced"]
+    with Client(elasticsearch.url) as client:
+        index = f"logs-celery.otel-{tenant}"
+        (gone,) = client.search(index=index, query={"term": {"gone": 1}})["hits"]["hits"]
+        client.delete(index=gone["_index"], id=gone["_id"])
+    done = celeryscope(environ, "account", "--tenant", tenant)
+    assert done.returncode == 1
+    assert f"1 records of Kafka are not in Elasticsearch: {gone['_id']} (in {semconv.TOPIC_LOGS}/" in done.stderr
+    assert "Is the indexer running" in done.stderr
+    assert "balanced: NO" in done.stdout
+    # The former name is an alias.
+    assert celeryscope(environ, "audit", "--tenant", tenant).stdout == done.stdout
+
+
+def test_a_dead_letter_stands_for_its_record_by_reason_and_its_replays_change_nothing(
+    environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
+) -> None:
+    refused = messages.vital(semconv.EVENT_WORKER_HEARTBEAT)  # of a worker without a name
+    put(producer, tenant, refused, messages.line("fine"))
+    found = account(environ, "--tenant", tenant, "--wait", "20")
+    assert found["dead_letters_by_reason"] == {"event_without_name": 1}
+    assert found["found"]["logs"] == 1
+    for replays in (1, 2):
+        assert celeryscope(environ, "dead-letter", "replay", "--all").returncode == 0
+        again = account(environ, "--tenant", tenant, "--wait", "20")
+        assert again["kafka"]["repeated"] == 2**replays - 1
+        assert (again["found"], again["dead_letters"]) == (found["found"], 1)
