@@ -7,6 +7,7 @@ from typing import Any, Final
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Size of the largest letter; the topic takes as much (`celeryscope setup`). Larger than any message it may hold."""
 _MAX_ERROR: Final = 2000
+_DIGITS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,22 @@ def headers_of(letter: DeadLetter) -> list[tuple[str, bytes]]:
 
 def stored(message: Any) -> StoredLetter:
     """The letter that a message of kafka-python's is."""
-    # Another program's message may lack the headers: it is shown nevertheless.
-    known = {name: content.decode(errors="replace") for name, content in message.headers}
+    # Another program's message may lack the headers, or have others of these names: it is shown nevertheless.
+    known = {name: (content or b"").decode(errors="replace") for name, content in message.headers}
     return StoredLetter(
         value=message.value or b"",
         kind=known.get("kind", ""),
         reason=known.get("reason", "unknown"),
         error=known.get("error", ""),
         topic=known.get("topic", ""),
-        partition=int(known.get("partition", -1)),
-        offset=int(known.get("offset", -1)),
+        partition=_number(known.get("partition")),
+        offset=_number(known.get("offset")),
         stored_partition=message.partition,
         stored_offset=message.offset,
         time=datetime.fromtimestamp(message.timestamp / 1000, UTC),
     )
+
+
+def _number(text: str | None) -> int:
+    """-1 when it is none."""
+    return int(text) if text and text.isdecimal() and len(text) < _DIGITS else -1
