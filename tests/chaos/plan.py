@@ -67,6 +67,11 @@ class Attempt:
         """How many records tell of it at least: the ``sent`` and the final event, two spans, its lines."""
         return 4 + len(self._lines)
 
+    @property
+    def written(self) -> int:
+        """How many records its worker writes at least: the start, the final event, the span, its lines."""
+        return 3 + len(self._lines)
+
     def by_publisher(self) -> list[Identity]:
         """The documents that the publisher's records are enough for."""
         return [Identity("entity", self.name), Identity("sent span", self.name)]

@@ -1,18 +1,20 @@
 """Messages that nobody can index, put straight into the topics."""
 
+import json
 from typing import NamedTuple
 
 from kafka import KafkaProducer
 
 from celeryscope import semconv
-from celeryscope.service.kafka import KafkaSettings
-from celeryscope_pipelines.dead_letters import read_dead_letters
 
 _UNDECODABLE = (b"\x00\xff poison", b"[" * 10_000, b'{"resourceLogs": 7', b'{"resourceSpans": "poison"}', b"null")
 _WITHOUT_IDENTITY = {
     semconv.TOPIC_LOGS: b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"poison"}}]}]}]}',
     semconv.TOPIC_TRACES: b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"poison"}]}]}]}',
 }
+
+
+_HEADERS = [("topic", b"\xff"), ("partition", b"first"), ("offset", b"")]
 
 
 class Place(NamedTuple):
@@ -40,11 +42,12 @@ class Poison:
                     sent = producer.send(topic, value).get(timeout=30)
                     self.places.add(Place(topic, sent.partition, sent.offset))
             for value in _UNDECODABLE:
-                producer.send(semconv.TOPIC_DEAD_LETTER, value).get(timeout=30)
+                for headers in ([], _HEADERS):
+                    producer.send(semconv.TOPIC_DEAD_LETTER, value, headers=headers).get(timeout=30)
         finally:
             producer.close()
 
-    def found(self) -> set[Place]:
-        """Where the dead letters that are there come from."""
-        letters = read_dead_letters(KafkaSettings.load(bootstrap_servers=self._servers))
-        return {Place(letter.topic, letter.partition, letter.offset) for letter in letters}
+    def without_letter(self, dead_letters: str) -> set[Place]:
+        """The poisoned messages that are not among the dead letters, as ``dead-letter list --json`` shows these."""
+        letters = json.loads(dead_letters)["letters"] if dead_letters else []
+        return self.places - {Place(letter["topic"], letter["partition"], letter["offset"]) for letter in letters}

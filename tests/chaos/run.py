@@ -45,8 +45,8 @@ class Outcome:
     audit: dict[str, Any]
     spools: dict[str, dict[str, Any]]
     """Status of the spools: ``spool`` and ``small spool``."""
-    poison: Poison
-    dead_letters: set[Any]
+    without_letter: int
+    """Poisoned messages that have become no dead letter."""
     struck: list[Struck] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -103,4 +103,5 @@ def finish(stack: Stack, seed: int, records: int, poison: Poison, tell: Callable
     audit = json.loads(stack.product("audit", "--json", *options, allowed=(0, 1), timeout=600))
     dropped = sum(spools["small spool"]["dropped"].values())
     verdict = judge(plan.planned(seed, stack.publisher.orders), found(stack.elasticsearch.url, TENANT), dropped)
-    return Outcome(verdict, audit, spools, poison, poison.found())
+    letters = stack.product("dead-letter", "list", "--json", "--limit", "1000", allowed=(0, 3))
+    return Outcome(verdict, audit, spools, len(poison.without_letter(letters)))

@@ -2,11 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -92,11 +93,11 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         everything = [*self.services.values(), *self.servers.values(), self.redis]
-        with ThreadPoolExecutor() as pool:
+        with _uninterrupted(), ThreadPoolExecutor() as pool:
             # What still runs now has nothing left to say, or the run has failed.
             list(pool.map(Server.kill, everything))
             list(pool.map(Server.discard, everything))
-        self._cleaning.close()
+            self._cleaning.close()
 
     @property
     def ended(self) -> list[str]:
@@ -227,6 +228,17 @@ class Stack:
             "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.direct,
             "CELERYSCOPE_ELASTICSEARCH_URL": self.elasticsearch.url,
         }
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Whoever interrupts the end of all processes leaves half of them running."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _python_path() -> str:

@@ -16,10 +16,10 @@ _SHOWN = 10
 def figures(outcome: Outcome, records: int) -> list[Figure]:
     """What was counted, and what it must be."""
     verdict, audit = outcome.verdict, outcome.audit
-    letters, poison = outcome.dead_letters, outcome.poison.places
     return [
         Figure("records planned", verdict.records, "records", records, at_least=True),
         Figure("attempts planned", verdict.attempts, "attempts"),
+        Figure("of these, in processes killed in the middle of them", verdict.killed, "attempts"),
         Figure("lost", len(verdict.lost), "documents", 0),
         Figure("doubled, or never planned", len(verdict.doubled), "documents", 0),
         Figure("final states that are wrong", len(verdict.wrong), "attempts", 0),
@@ -28,17 +28,18 @@ def figures(outcome: Outcome, records: int) -> list[Figure]:
         Figure("audit: records of Kafka that are nowhere", audit["missing"]["count"], "records", 0),
         Figure("audit: shipped, but not in Kafka (or the other way round)", abs(audit["unaccounted"]), "records", 0),
         Figure("audit: in Kafka more than once, indexed once", audit["kafka"]["repeated"], "records"),
-        Figure("poison without a dead letter", len(poison - letters), "messages", 0),
+        Figure("poison without a dead letter", outcome.without_letter, "messages", 0),
         Figure("dead letters of sound records", audit["dead_letters"], "records", 0),
         Figure("problems while a fault lasted", sum(len(one.problems) for one in outcome.struck), "problems", 0),
     ]
 
 
 def _of_spools(outcome: Outcome) -> list[Figure]:
-    found = []
+    verdict, found = outcome.verdict, []
+    planned = {"spool": verdict.by_publishers + verdict.by_worker, "small spool": verdict.by_cramped}
     for name, status in outcome.spools.items():
         found += [
-            Figure(f"{name}: written", status["written"], "records"),
+            Figure(f"{name}: written", status["written"], "records", planned[name], at_least=True),
             Figure(f"{name}: shipped", status["shipped"], "records"),
             Figure(f"{name}: superseded", status["superseded"], "records"),
             *(

@@ -45,6 +45,7 @@ def test_as_many_orders_are_planned_as_the_records_need_and_not_one_more() -> No
 def test_nothing_is_wrong_when_all_is_there_once(found: Found) -> None:
     verdict = judge(PLANNED, found, dropped=0)
     assert (verdict.lost, verdict.doubled, verdict.wrong, verdict.covered) == ([], [], [], [])
+    assert verdict.by_publishers + verdict.by_worker + verdict.by_cramped == verdict.records + len(PLANNED)
     assert verdict.records == sum(found.identities.values()) + sum(
         1 for attempt in PLANNED if not any(one.what == "event" for one in attempt.by_worker())
     )

@@ -17,6 +17,12 @@ class Verdict:
     records: int = 0
     """Planned, at least."""
     attempts: int = 0
+    killed: int = 0
+    """Attempts that ended with their process."""
+    by_publishers: int = 0
+    """Records that must have been written when attempts were published, at least; the other two likewise."""
+    by_worker: int = 0
+    by_cramped: int = 0
     lost: list[Identity] = field(default_factory=list)
     doubled: list[Identity] = field(default_factory=list)
     """Or not planned at all."""
@@ -35,6 +41,10 @@ def judge(planned: Iterable[Attempt], found: Found, dropped: int) -> Verdict:
     for attempt in planned:
         verdict.records += attempt.records
         verdict.attempts += 1
+        verdict.by_publishers += len(attempt.by_publisher())
+        verdict.by_worker += 0 if attempt.is_cramped else attempt.written
+        verdict.by_cramped += attempt.written if attempt.is_cramped else 0
+        verdict.killed += attempt.state == semconv.STATE_LOST
         wanted.update(attempt.by_publisher(), attempt.by_worker())
         missing = list(_missing(attempt, found))
         state = found.states.get(attempt.name)
