@@ -15,6 +15,7 @@ import uvloop
 from celeryscope.errors import ConfigError
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_collector.build import Collector, build
+from celeryscope_collector.garbage import look_for_garbage_rarely
 from celeryscope_collector.http_server import Server, configuration
 from celeryscope_collector.settings import CollectorSettings
 from celeryscope_collector.tokens import Anonymous
@@ -51,6 +52,7 @@ async def _run(
     await collector.exporter.start(on_bug=server.drain)
     drained = asyncio.create_task(_serve_grpc(grpc, draining))
     collector.metrics.processes.set(1)
+    look_for_garbage_rarely()
     try:
         with _signals(server, collector.tenants.reload):
             announce(_where(settings, _ports(listener, grpc), kafka, collector))

@@ -1,11 +1,13 @@
 """Requests become records; what is malformed is refused by itself, and nothing makes a processor stumble."""
 
 import gzip
+import tracemalloc
 import zlib
 from typing import Any
 
 import orjson
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -101,7 +103,9 @@ def test_json_and_protobuf_give_the_same_records() -> None:
         ({"attributes": [{"key": "a", "value": "text"}]}, "malformed_attributes"),
         ({"attributes": [{"key": "a", "value": {"stringValue": 5}}]}, "malformed_attributes"),
         ({"attributes": [{"key": "a", "value": {"intValue": 1, "stringValue": ""}}]}, "malformed_attributes"),
-        ({"attributes": [{"key": "a", "value": {"newValue": 1}}]}, "malformed_attributes"),
+        ({"attributes": [{"key": "a", "value": {"intValue": "9223372036854775808"}}]}, "malformed_attributes"),
+        ({"attributes": [{"key": "a", "value": {"doubleValue": "1e999"}}]}, "malformed_attributes"),
+        ({"kind": "SPAN_KIND_MAGIC"}, "malformed_span"),
         ({"attributes": [{"key": "a", "value": {"doubleValue": []}}]}, "malformed_attributes"),
         ({"attributes": [{"value": {"intValue": 1}}]}, "malformed_attributes"),
     ],
@@ -109,6 +113,46 @@ def test_json_and_protobuf_give_the_same_records() -> None:
 def test_a_malformed_span_is_refused_and_its_neighbour_kept(change: dict[str, Any], reason: str) -> None:
     decoded = spans({**SPAN, **change}, dict(SPAN))
     assert (len(items(decoded)), dict(decoded.refused)) == (1, {reason: 1})
+
+
+def test_enumerations_may_be_names_or_numbers_and_numbers_may_be_strings() -> None:
+    as_names = {"kind": "SPAN_KIND_CONSUMER", "status": {"code": "STATUS_CODE_ERROR"}, "flags": "1"}
+    (item,) = items(spans({**SPAN, **as_names}))
+    assert item == {**SPAN, "kind": 5, "status": {"code": 2}, "flags": "1"}
+    severities: list[Any] = ["SEVERITY_NUMBER_WARN", "13", 13]
+    decoded = logs(*({"severityNumber": severity} for severity in severities))
+    assert items(decoded) == [{"severityNumber": 13}] * 3
+
+
+def test_a_double_may_be_a_string() -> None:
+    (item,) = items(logs({"body": {"doubleValue": "-1.5e3"}}))
+    assert item == {"body": {"doubleValue": -1500.0}}
+
+
+def test_unknown_fields_are_ignored_wherever_they_stand() -> None:
+    new = {"newField": {"password": "x"}, "another": None}
+    value = {"kvlistValue": {"values": [{"key": "k", "value": {"intValue": 1, **new}, **new}], **new}, **new}
+    attributes = [{"key": "a", "value": value, **new}]
+    span = {
+        **SPAN,
+        "attributes": attributes,
+        "status": {"code": 1, **new},
+        "events": [{"name": "e", "attributes": attributes, **new}],
+        "links": [{"traceId": "AB" * 16, **new}],
+        **new,
+    }
+    (item,) = items(spans(span))
+    assert "newField" not in str(item)
+    assert item["status"] == {"code": 1}
+    assert item["events"][0]["attributes"][0]["value"]["kvlistValue"]["values"] == [
+        {"key": "k", "value": {"intValue": 1}}
+    ]
+    assert item["links"] == [{"traceId": "ab" * 16}]
+
+
+def test_a_value_of_a_kind_that_is_not_known_is_none() -> None:
+    (item,) = items(logs({"attributes": [{"key": "a", "value": {"newValue": 1}}]}))
+    assert item == {"attributes": [{"key": "a", "value": {}}]}
 
 
 def test_unknown_and_null_fields_are_dropped() -> None:
@@ -207,19 +251,22 @@ def test_a_claimed_tenant_is_replaced_once_for_all_records() -> None:
     ]
 
 
-@given(st.binary(max_size=2000), st.sampled_from([("gzip", gzip.compress), ("deflate", zlib.compress), ("", bytes)]))
+@given(
+    st.binary(max_size=2000),
+    st.sampled_from([("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstandard.compress), ("", bytes)]),
+)
 def test_what_was_compressed_comes_out(body: bytes, encoding: tuple[str, Any]) -> None:
     name, compress = encoding
     assert decompressed(compress(body), name, 2000) == body
 
 
-def test_a_gzip_body_of_several_members_is_one_body() -> None:
-    assert decompressed(gzip.compress(b"one ") + gzip.compress(b"two"), "GZIP", 100) == b"one two"
+@pytest.mark.parametrize(("name", "compress"), [("GZIP", gzip.compress), ("zstd", zstandard.compress)])
+def test_a_body_of_several_members_is_one_body(name: str, compress: Any) -> None:
+    assert decompressed(compress(b"one " * 900) + compress(b"two"), name, 9000) == b"one " * 900 + b"two"
 
 
-@pytest.mark.parametrize("encoding", ["gzip", ""])
-def test_a_body_may_have_the_limits_size_and_no_byte_more(encoding: str) -> None:
-    compress = gzip.compress if encoding else bytes
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("zstd", zstandard.compress), ("", bytes)])
+def test_a_body_may_have_the_limits_size_and_no_byte_more(encoding: str, compress: Any) -> None:
     assert len(decompressed(compress(b"x" * 100), encoding, 100)) == 100
     with pytest.raises(TooLarge):
         decompressed(compress(b"x" * 101), encoding, 100)
@@ -229,6 +276,37 @@ def test_a_body_may_have_the_limits_size_and_no_byte_more(encoding: str) -> None
 def test_broken_gzip_is_rejected(broken: bytes) -> None:
     with pytest.raises(Rejected):
         decompressed(broken, "gzip", 100)
+
+
+def wide_zstd() -> bytes:
+    wide = zstandard.ZstdCompressionParameters(window_log=27)
+    packer = zstandard.ZstdCompressor(compression_params=wide).compressobj()
+    return packer.compress(b"x") + packer.flush()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(b"xxxx", id="something else"),
+        pytest.param(zstandard.compress(b"x" * 50)[:-1], id="cut off"),
+        pytest.param(zstandard.compress(b"x") + b"rest", id="something behind it"),
+        pytest.param(wide_zstd(), id="a window of 128 MB"),
+        pytest.param(zstandard.compress(b"") * 65, id="very many parts"),
+    ],
+)
+def test_broken_zstd_is_rejected(broken: bytes) -> None:
+    with pytest.raises(Rejected):
+        decompressed(broken, "zstd", 100)
+
+
+def test_a_zstd_bomb_is_too_large_before_it_is_unpacked() -> None:
+    bomb = zstandard.compress(bytes(400_000_000))
+    tracemalloc.start()
+    with pytest.raises(TooLarge):
+        decompressed(bomb, "zstd", 1_000_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_another_encoding_is_unsupported() -> None:

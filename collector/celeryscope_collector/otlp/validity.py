@@ -6,8 +6,12 @@ way around redaction), and so are fields that are null, which stands for protobu
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from math import isfinite
 from typing import Any, Final, TypeAlias
+
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from celeryscope.errors import Rejected
 
@@ -21,7 +25,15 @@ _SPAN_ID = re.compile(r"[0-9a-fA-F]{16}")
 _UINT64 = re.compile(r"[0-9]{1,20}")
 _INT64 = re.compile(r"-?[0-9]{1,19}")
 _UINT64_MAX = 2**64 - 1
+_INT64_MAX = 2**63 - 1
 _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
+_DECIMAL = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][-+]?[0-9]{1,3})?")
+_ENUMERATIONS: Final[dict[str, dict[str, int]]] = {
+    "kind": dict(Span.SpanKind.items()),
+    "severityNumber": dict(SeverityNumber.items()),
+    "code": dict(Status.StatusCode.items()),
+}
+"""Numbers by the names that protobuf's own JSON has for them; OTLP/JSON has the numbers, but some senders don't."""
 
 
 def checked_span(item: Any) -> dict[str, Any]:
@@ -30,7 +42,8 @@ def checked_span(item: Any) -> dict[str, Any]:
     for name, pattern in (("traceId", _TRACE_ID), ("spanId", _SPAN_ID)):
         if not _is_id(item.get(name), pattern):
             raise Rejected("invalid_ids")
-    _lower_ids(item)
+    for part in (item, *item.get("links", ())):
+        _lower_ids(part)
     return item  # type: ignore[no-any-return]
 
 
@@ -62,15 +75,25 @@ def checked_origin(part: Any) -> dict[str, Any]:
 def _check_fields(item: Any, checks: dict[str, Check], reason: str) -> None:
     if type(item) is not dict:
         raise Rejected(reason)
-    dropped = []
-    for name, value in item.items():
-        check = checks.get(name)
-        if check is None or value is None:
-            dropped.append(name)
-        elif not check(value):
-            raise Rejected(reason if name not in {"body", "attributes"} else f"malformed_{name}")
-    for name in dropped:
-        del item[name]
+    unfit = _unfit(item, checks)
+    if unfit is not None:
+        raise Rejected(reason if unfit not in {"body", "attributes"} else f"malformed_{unfit}")
+
+
+def _unfit(part: dict[str, Any], checks: dict[str, Check]) -> str | None:
+    """The first field that its check refuses; fields that are unknown or null are dropped on the way."""
+    _drop_unknown(part, checks)
+    for name, value in part.items():
+        if not checks[name](value):
+            return name
+        if name in _ENUMERATIONS:
+            part[name] = _number_of(name, value)
+    return None
+
+
+def _drop_unknown(part: dict[str, Any], known: Container[str]) -> None:
+    for name in [name for name, value in part.items() if value is None or name not in known]:
+        del part[name]
 
 
 def _is_id(identifier: Any, pattern: re.Pattern[str]) -> bool:
@@ -97,8 +120,20 @@ def _is_bool(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    # Both spellings of a 64-bit integer; enumerations and 32-bit integers are numbers only, but little depends on it.
-    return type(value) is int or (type(value) is str and _INT64.fullmatch(value) is not None)
+    # Both spellings of an integer.
+    if type(value) is str:
+        return _INT64.fullmatch(value) is not None and -_INT64_MAX - 1 <= int(value) <= _INT64_MAX
+    return type(value) is int and -_INT64_MAX - 1 <= value <= _INT64_MAX
+
+
+def _is_one_of(enumeration: str) -> Check:
+    names = _ENUMERATIONS[enumeration]
+    return lambda value: (type(value) is str and value in names) or _is_whole(value)
+
+
+def _number_of(enumeration: str, value: int | str) -> int:
+    number = _ENUMERATIONS[enumeration].get(value) if type(value) is str else None
+    return int(value) if number is None else number
 
 
 def _is_time(value: Any) -> bool:
@@ -108,7 +143,9 @@ def _is_time(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in {int, float} or (type(value) is str and value in _NOT_FINITE)
+    if type(value) is str:
+        return value in _NOT_FINITE or (_DECIMAL.fullmatch(value) is not None and isfinite(float(value)))
+    return type(value) in {int, float}
 
 
 def _is_parent(value: Any) -> bool:
@@ -117,19 +154,26 @@ def _is_parent(value: Any) -> bool:
 
 
 def _is_value(value: Any, depth: int = 0) -> bool:
-    if type(value) is not dict or len(value) > 1 or depth > MAX_DEPTH:
+    if type(value) is not dict or depth > MAX_DEPTH:
+        return False
+    _drop_unknown(value, _KINDS)
+    if len(value) > 1:
         return False
     for kind, content in value.items():
         check = _SIMPLE_VALUES.get(kind)
-        return check(content) if check is not None else _is_compound(kind, content, depth + 1)
+        if not (check(content) if check is not None else _is_compound(kind, content, depth + 1)):
+            return False
+        if kind == "doubleValue" and type(content) is str and content not in _NOT_FINITE:
+            value[kind] = float(content)
     return True
 
 
 def _is_compound(kind: str, content: Any, depth: int) -> bool:
-    if kind not in {"arrayValue", "kvlistValue"} or type(content) is not dict:
+    if type(content) is not dict:
         return False
+    _drop_unknown(content, {"values"})
     members = content.get("values", [])
-    if type(members) is not list or not content.keys() <= {"values"}:
+    if type(members) is not list:
         return False
     if kind == "kvlistValue":
         return _are_attributes(members, depth)
@@ -153,25 +197,23 @@ def _are_attributes(attributes: Any, depth: int = 0) -> bool:
 
 
 def _is_attribute(attribute: Any, depth: int) -> bool:
-    if type(attribute) is not dict or type(attribute.get("key")) is not str:
+    if type(attribute) is not dict:
         return False
-    if attribute.get("value") is None:
-        attribute["value"] = {}
-    return len(attribute) == 2 and _is_value(attribute["value"], depth)
+    _drop_unknown(attribute, {"key", "value"})
+    return type(attribute.get("key")) is str and _is_value(attribute.setdefault("value", {}), depth)
 
 
 def _are(checks: dict[str, Check]) -> Check:
     def check(members: Any) -> bool:
         return type(members) is list and all(
-            type(member) is dict and all(name in checks and checks[name](value) for name, value in member.items())
-            for member in members
+            type(member) is dict and _unfit(member, checks) is None for member in members
         )
 
     return check
 
 
 def _is_status(value: Any) -> bool:
-    return _are({"code": _is_whole, "message": _is_text})([value])
+    return type(value) is dict and _unfit(value, _STATUS) is None
 
 
 _SIMPLE_VALUES: Final[dict[str, Check]] = {
@@ -181,7 +223,9 @@ _SIMPLE_VALUES: Final[dict[str, Check]] = {
     "doubleValue": _is_number,
     "bytesValue": _is_text,
 }
-_PLAIN_TYPES: Final = {"stringValue": str, "intValue": int, "boolValue": bool, "doubleValue": float}
+_KINDS: Final = frozenset({*_SIMPLE_VALUES, "arrayValue", "kvlistValue"})
+_PLAIN_TYPES: Final = {"stringValue": str, "boolValue": bool, "doubleValue": float}
+_STATUS: Final[dict[str, Check]] = {"code": _is_one_of("code"), "message": _is_text}
 _ORIGIN: Final[dict[str, Check]] = {
     "name": _is_text,
     "version": _is_text,
@@ -191,7 +235,7 @@ _ORIGIN: Final[dict[str, Check]] = {
 _LOG: Final[dict[str, Check]] = {
     "timeUnixNano": _is_time,
     "observedTimeUnixNano": _is_time,
-    "severityNumber": _is_whole,
+    "severityNumber": _is_one_of("severityNumber"),
     "severityText": _is_text,
     "body": _is_value,
     "attributes": _are_attributes,
@@ -222,7 +266,7 @@ _SPAN: Final[dict[str, Check]] = {
     "parentSpanId": _is_parent,
     "flags": _is_whole,
     "name": _is_text,
-    "kind": _is_whole,
+    "kind": _is_one_of("kind"),
     "startTimeUnixNano": _is_time,
     "endTimeUnixNano": _is_time,
     "attributes": _are_attributes,
