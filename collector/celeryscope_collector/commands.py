@@ -36,6 +36,7 @@ def collector(context: click.Context, checks: bool) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.  [default: 4318]")
 @click.option("--grpc/--no-grpc", default=None, help="Take OTLP/gRPC too.  [default: --grpc]")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), help="Port of OTLP/gRPC.  [default: 4317]")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that take requests.  [default: 1]")
 @click.option("--tokens-file", type=click.Path(path_type=Path), help="YAML file with the hashes of valid tokens.")
 @click.option(
     "--allow-anonymous", is_flag=True, default=None, help="Accept requests without a token (one machine only)."
@@ -45,11 +46,16 @@ def collector(context: click.Context, checks: bool) -> None:
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="[default: INFO]")
 def run(bootstrap_servers: str | None, **options: Any) -> None:
     """Take OTLP requests over HTTP and gRPC and put them into Kafka, until SIGTERM."""
-    from celeryscope_collector.service import serve
-
     settings, kafka = CollectorSettings.load(**options), KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     configure(settings.log_level, settings.log_format)
-    serve(settings, kafka, click.echo)
+    if settings.workers > 1:
+        from celeryscope_collector.supervisor import supervise
+
+        supervise(settings, kafka, click.echo)
+    else:
+        from celeryscope_collector.service import serve
+
+        serve(settings, kafka, click.echo)
 
 
 @collector.command()

@@ -5,14 +5,11 @@ mode), and whichever is asked tells the sum of all.
 """
 
 import os
-from typing import Final, Literal
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
-
-SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable that prometheus_client looks at when it is imported."""
 
 _PREFIX = "celeryscope_collector"
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -62,7 +59,7 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         registry = self.registry
-        if SHARED_FOLDER in os.environ:
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)

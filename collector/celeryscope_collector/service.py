@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 def serve(
-    settings: CollectorSettings, kafka: KafkaSettings, announce: Callable[[str], None], shared: Path | None = None
+    settings: CollectorSettings, kafka: KafkaSettings, announce: Callable[[str], object], shared: Path | None = None
 ) -> None:
     """Run until SIGTERM or SIGINT, then finish what is under way, flush, and return; SIGHUP reads the tokens again.
 
@@ -42,7 +42,7 @@ def serve(
 
 
 async def _run(
-    settings: CollectorSettings, kafka: KafkaSettings, announce: Callable[[str], None], shared: Path | None
+    settings: CollectorSettings, kafka: KafkaSettings, announce: Callable[[str], object], shared: Path | None
 ) -> None:
     collector = build(settings, kafka, shared)
     draining = asyncio.Event()

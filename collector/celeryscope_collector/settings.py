@@ -35,6 +35,9 @@ class CollectorSettings(ServiceSettings):
     grpc_port: int | None = Field(
         None, ge=0, le=65535, description="Port of OTLP/gRPC; 4317 when unset, or a free one when `port` is 0."
     )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that take requests, each on one core; what is in flight is for each."
+    )
     tokens_file: Path | None = Field(None, description="YAML file with the hashes of the tokens that may send.")
     allow_anonymous: bool = Field(
         False, description="Accept requests without a token, as tenant `default`; for one machine only."

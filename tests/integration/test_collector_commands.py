@@ -48,6 +48,11 @@ def test_a_new_token_is_shown_once_with_the_line_for_the_file() -> None:
             {"CELERYSCOPE_COLLECTOR_SSL_KEY": "/k", "CELERYSCOPE_COLLECTOR_SSL_CERTIFICATE": "/c"},
             "can't be used",
         ),
+        (
+            ["run", "--allow-anonymous", "--port", "0", "--workers", "2"],
+            {"CELERYSCOPE_COLLECTOR_SSL_KEY": "/k", "CELERYSCOPE_COLLECTOR_SSL_CERTIFICATE": "/c"},
+            "celeryscope: the TLS certificate",
+        ),
         (["run", "--allow-anonymous", "--host", "203.0.113.1"], {}, "can't listen on 203.0.113.1"),
         (["token", "new", "--tenant", "My-Shop"], {}, "lower-case"),
     ],
@@ -67,6 +72,18 @@ def test_a_port_in_use_is_told() -> None:
 def test_check_says_that_kafka_is_away() -> None:
     ended = celeryscope("check", "--allow-anonymous", "--kafka", "127.0.0.1:1")
     assert (ended.returncode, "Kafka can't be reached" in ended.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_several_processes_do_not_listen_beside_another_collector(option: str) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = {"--port": "0"} | {option: str(taken.getsockname()[1])}
+        arguments = [part for pair in ports.items() for part in pair]
+        ended = celeryscope("run", "--allow-anonymous", "--workers", "2", *arguments)
+    assert (ended.returncode, "choose another" in ended.stderr) == (2, True)
 
 
 @pytest.mark.kafka
