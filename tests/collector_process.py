@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +14,7 @@ import orjson
 import urllib3
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+from prometheus_client.parser import text_string_to_metric_families
 
 from celeryscope import semconv
 from celeryscope_collector.tokens import hash_of, new_token
@@ -147,6 +149,18 @@ def log_records(kafka: str, tenant: str) -> list[dict[str, Any]]:
         for by_scope in by_resource["scopeLogs"]
         for record in by_scope["logRecords"]
     ]
+
+
+def account(collector: Collector, signal: str) -> Counter[str]:
+    """Records of a signal, by what became of them (``received``, ``accepted``, ``dropped drop.name`` and so on)."""
+    found = Counter[str]()
+    for family in text_string_to_metric_families(collector.get("/metrics").data.decode()):
+        for sample in family.samples:
+            fate = sample.name.removeprefix("celeryscope_collector_records_").removesuffix("_total")
+            if sample.name.endswith(f"collector_records_{fate}_total") and sample.labels["signal"] == signal:
+                why = sample.labels.get("processor") or sample.labels.get("reason") or ""
+                found[f"{fate} {why}".strip()] += int(sample.value)
+    return found
 
 
 def attributes_of(record: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,14 @@ from celeryscope_collector.intake import Bounds, Intake
 from celeryscope_collector.metrics import Metrics
 from celeryscope_collector.pipeline import Pipeline
 from celeryscope_collector.prepare import prepared, sections_of
+from celeryscope_collector.processors import ForTenant
+from celeryscope_collector.processors_file.reading import read_processors
 from celeryscope_collector.rates import Rates
 from celeryscope_collector.receiver import Receiver
 from celeryscope_collector.settings import CollectorSettings
 from celeryscope_collector.tenant_limits import TenantLimits
 from celeryscope_collector.tokens import Anonymous, TokenFile
+from celeryscope_collector.watched import Current, Fixed, WatchedFile
 
 if TYPE_CHECKING:
     from celeryscope_collector.grpc_receiver import GrpcReceiver
@@ -31,6 +34,12 @@ class Collector:
     receiver: Receiver
     grpc: "GrpcReceiver | None"
     metrics: Metrics
+    processors: Current[dict[str, ForTenant]]
+
+    def reload(self) -> None:
+        """Read the tokens file and the processors file again."""
+        self.tenants.reload()
+        self.processors.reload()
 
 
 def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None = None) -> Collector:
@@ -40,11 +49,12 @@ def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None
     """
     metrics = Metrics()
     tenants = who_may_send(settings)
+    processors = processors_of(settings)
     exporter = KafkaExporter(kafka.client_options(), settings.kafka_timeout, settings.max_bytes_in_flight, metrics)
-    pipeline = Pipeline(prepared(sections_of(settings)), settings.max_decompressed_bytes, settings.max_message_bytes)
+    pipeline = Pipeline(processors, settings.max_decompressed_bytes, settings.max_message_bytes)
     bounds = Bounds(settings.max_request_bytes, settings.max_bytes_in_flight, settings.request_timeout)
     intake = Intake(tenants, pipeline, exporter, Rates(time.monotonic, shared), metrics, bounds)
-    return Collector(tenants, exporter, Receiver(intake, metrics), _grpc(settings, intake), metrics)
+    return Collector(tenants, exporter, Receiver(intake, metrics), _grpc(settings, intake), metrics, processors)
 
 
 def _grpc(settings: CollectorSettings, intake: Intake) -> "GrpcReceiver | None":
@@ -54,6 +64,13 @@ def _grpc(settings: CollectorSettings, intake: Intake) -> "GrpcReceiver | None":
     from celeryscope_collector.grpc_receiver import GrpcReceiver
 
     return GrpcReceiver(intake)
+
+
+def processors_of(settings: CollectorSettings) -> Current[dict[str, ForTenant]]:
+    """The processors of the file, or those of the settings. Raises ConfigError when the file can't be used."""
+    if settings.processors_file is None:
+        return Fixed(prepared(sections_of(settings)))
+    return WatchedFile(settings.processors_file, lambda file: prepared(read_processors(file)))
 
 
 def who_may_send(settings: CollectorSettings) -> TokenFile | Anonymous:

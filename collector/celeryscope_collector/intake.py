@@ -115,7 +115,12 @@ class Intake:
         outcome = await loop.run_in_executor(self._threads, self._pipeline.run, export, admission.partitions)
         records = outcome.accepted + outcome.refused.total() + outcome.dropped.total()
         self._rates.charge(tenant, admission.limits, records=records)
-        await self._exporter.export(outcome.messages)
+        self._metrics.records_received.labels(signal.kind).inc(records)
+        try:
+            await self._exporter.export(outcome.messages)
+        except BaseException:  # a request that is given up by its sender, too
+            self._metrics.records_unavailable.labels(signal.kind).inc(records)
+            raise
         self._count(signal, tenant, outcome)
         return outcome
 

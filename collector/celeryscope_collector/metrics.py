@@ -42,9 +42,15 @@ class Metrics:
         self.requests_under_way = gauge("requests_under_way", "Requests not answered yet.", "signal", of_all="livesum")
         self.request_seconds = seconds("request_seconds", "From a request's headers to its answer.", "signal")
         self.request_bytes = counter("request_bytes", "Bytes of request bodies as received.", "signal")
+        self.records_received = counter("records_received", "Records of requests that could be read.", "signal")
         self.records_accepted = counter("records_accepted", "Records that are in Kafka.", "signal", "tenant")
         self.records_refused = counter("records_refused", "Records refused by themselves.", "signal", "reason")
         self.records_dropped = counter("records_dropped", "Records dropped on purpose.", "signal", "processor")
+        self.records_unavailable = counter(
+            "records_unavailable",
+            "Records answered with 503: their sender still has them.",
+            "signal",
+        )
         self.kafka_messages = counter("kafka_messages", "Messages acknowledged by Kafka.", "topic")
         self.kafka_bytes = counter("kafka_bytes", "Bytes of acknowledged messages, uncompressed.", "topic")
         self.kafka_failures = counter("kafka_failures", "Messages that Kafka did not acknowledge.", "error")

@@ -12,6 +12,7 @@ from celeryscope_collector.otlp.decode import Chunk, decode
 from celeryscope_collector.processors import ForTenant
 from celeryscope_collector.records import LOGS, Origin, Record, Signal
 from celeryscope_collector.uid import RecordIds
+from celeryscope_collector.watched import Current
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class Outcome:
 class Pipeline:
     """The processors in their order, and the sizes that bound a request and a message."""
 
-    def __init__(self, processors: Mapping[str, ForTenant], max_request_bytes: int, max_message_bytes: int) -> None:
-        self._processors = dict(processors)
+    def __init__(
+        self, processors: Current[Mapping[str, ForTenant]], max_request_bytes: int, max_message_bytes: int
+    ) -> None:
+        self._processors = processors
         self._max_request_bytes = max_request_bytes
         self._max_message_bytes = max_message_bytes
 
@@ -57,7 +60,7 @@ class Pipeline:
         decoded = decode(body, request.media_type, request.signal)
         if request.signal is LOGS:
             RecordIds(body, request.received_at).complete_all(item for chunk in decoded.chunks for item in chunk.items)
-        chain = Chain((name, prepare(request.tenant)) for name, prepare in self._processors.items())
+        chain = Chain((name, prepare(request.tenant)) for name, prepare in self._processors.content.items())
         encoder = Encoder(request.signal, partitions, self._max_message_bytes)
         work = _Work(request.signal, chain, decoded.refused)
         chain.look(Record(request.signal, chunk.origin, item) for chunk in decoded.chunks for item in chunk.items)

@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 def serve(
     settings: CollectorSettings, kafka: KafkaSettings, announce: Callable[[str], object], shared: Path | None = None
 ) -> None:
-    """Run until SIGTERM or SIGINT, then finish what is under way, flush, and return; SIGHUP reads the tokens again.
+    """Run until SIGTERM or SIGINT, then finish what is under way, flush, and return; SIGHUP reads the files again.
 
     ``announce`` is called once, with the line that tells where the collector listens. ``shared`` is given to one of
     several processes of a collector: the folder of what they share; the ports are then shared, too. Raises ConfigError
@@ -54,7 +54,7 @@ async def _run(
     collector.metrics.processes.set(1)
     look_for_garbage_rarely()
     try:
-        with _signals(server, collector.tenants.reload):
+        with _signals(server, collector.reload):
             announce(_where(settings, _ports(listener, grpc), kafka, collector))
             await server.serve(sockets=[listener])
     finally:

@@ -9,18 +9,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 import yaml
 
 from celeryscope import semconv
 from celeryscope.errors import ConfigError, Unauthorized
 from celeryscope_collector.tenant_limits import TenantLimits, limits_by_tenant
+from celeryscope_collector.watched import WatchedFile
 
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.]{0,62}")
 """A tenant is the namespace of Elasticsearch's data streams, which allow no capitals and no hyphen."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -123,48 +122,31 @@ class TokenFile:
 
         Raises ConfigError when the file can't be used at the start.
         """
-        self._path = path
         self._default = default
-        self._stamp = self._state()
-        self._senders = read_senders(path, default)
+        self._senders = WatchedFile(path, lambda path: read_senders(path, default))
 
     @property
     def tenants(self) -> list[str]:
         """The tenants that have a token, sorted."""
-        return sorted({token.tenant for token in self._senders.tokens})
+        return sorted({token.tenant for token in self._senders.content.tokens})
 
     def tenant(self, authorization: str | None) -> str:
         """The tenant of an ``Authorization`` header; Unauthorized when there is none."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("send a token: Authorization: Bearer <token>")
-        if self._state() != self._stamp:
-            self.reload()
-        tenant = tenant_of(token.strip(), self._senders.tokens)
+        tenant = tenant_of(token.strip(), self._senders.content.tokens)
         if tenant is None:
             raise Unauthorized("this token is unknown")
         return tenant
 
     def limits(self, tenant: str) -> TenantLimits:
         """What a tenant may send at most."""
-        return self._senders.limits.get(tenant, self._default)
+        return self._senders.content.limits.get(tenant, self._default)
 
     def reload(self) -> None:
         """Read the file again, whether it seems to have changed or not."""
-        self._stamp = self._state()
-        try:
-            self._senders = read_senders(self._path, self._default)
-        except ConfigError as error:
-            _log.error("tokens file changed and can't be used; the tokens read before stay valid", error=str(error))
-        else:
-            _log.info("tokens file read again", tenants=self.tenants)
-
-    def _state(self) -> tuple[int, int, int] | None:
-        try:
-            state = self._path.stat()
-        except OSError:
-            return None
-        return state.st_mtime_ns, state.st_size, state.st_ino
+        self._senders.reload()
 
 
 class Anonymous:

@@ -116,15 +116,15 @@ def _request() -> bytes:
 def _services() -> dict[str, float]:
     import orjson
 
+    from celeryscope_collector.build import processors_of
     from celeryscope_collector.pipeline import ExportRequest, Pipeline
-    from celeryscope_collector.prepare import prepared, sections_of
     from celeryscope_collector.records import LOGS
     from celeryscope_collector.settings import CollectorSettings
     from celeryscope_pipelines.decode import decode
     from celeryscope_pipelines.documents import documents_for
 
     body = _request()
-    pipeline = Pipeline(prepared(sections_of(CollectorSettings())), 64 * 1024 * 1024, 900_000)
+    pipeline = Pipeline(processors_of(CollectorSettings()), 64 * 1024 * 1024, 900_000)
     export = ExportRequest(LOGS, "bench", "application/json", "", body, time.time_ns())
     return {
         "orjson, parse and write": _cpu(lambda: orjson.dumps(orjson.loads(body)), _RECORDS),

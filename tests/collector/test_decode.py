@@ -24,6 +24,7 @@ from celeryscope_collector.processors.identity import identity
 from celeryscope_collector.processors.limits import Limits, limits
 from celeryscope_collector.processors.redaction import redaction
 from celeryscope_collector.records import LOGS, TRACES
+from celeryscope_collector.watched import Fixed
 from collector_samples import attribute, values
 
 SPAN = {"traceId": "ab" * 16, "spanId": "cd" * 8, "name": "run/x", "startTimeUnixNano": "17", "endTimeUnixNano": 18}
@@ -215,7 +216,7 @@ def test_whatever_comes_is_accepted_or_refused_but_never_breaks_the_pipeline(sig
 
 def run(request: dict[str, Any], signal: Any = LOGS, received_at: int = 1) -> Outcome:
     processors = {"identity": identity, "redaction": redaction(), "limits": limits(Limits(32, 256, 1024, 256))}
-    pipeline = Pipeline(processors, 1_000_000, 100_000)
+    pipeline = Pipeline(Fixed(processors), 1_000_000, 100_000)
     return pipeline.run(ExportRequest(signal, "shop", JSON, "", orjson.dumps(request), received_at), 1)
 
 

@@ -63,6 +63,29 @@ def test_wrong_settings_are_told_in_a_sentence(arguments: list[str], settings: d
     assert "Traceback" not in ended.stderr
 
 
+def test_a_processors_file_is_checked_by_itself_and_before_the_collector_runs(tmp_path: Path) -> None:
+    file = tmp_path / "processors.yaml"
+    file.write_text("processors:\n- identity\n- sampling: {ratio: 0.5}\n")
+    alone = celeryscope("check", str(file))
+    assert (alone.returncode, alone.stdout) == (0, "processors  identity, sampling\n")
+
+    file.write_text("processors:\n- identity\n- sampling: {ratoi: 0.5}\n")
+    named = {"CELERYSCOPE_COLLECTOR_PROCESSORS_FILE": str(file), "CELERYSCOPE_COLLECTOR_ALLOW_ANONYMOUS": "true"}
+    for arguments in (["check", str(file)], ["check"], ["--check"], ["run"]):
+        ended = celeryscope(*arguments, **named)
+        assert ended.returncode == 2
+        assert f"{file}:3:14: unknown key `ratoi`: did you mean `ratio`?" in ended.stderr
+        assert f"{file}:3:13: `ratio` is missing here" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_the_check_is_an_option_too_and_stands_alone() -> None:
+    away = {"CELERYSCOPE_COLLECTOR_ALLOW_ANONYMOUS": "true", "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    assert "Kafka can't be reached" in celeryscope("--check", **away).stderr
+    assert "stands alone" in celeryscope("--check", "run").stderr
+    assert "Commands:" in celeryscope().stdout
+
+
 def test_a_port_in_use_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = celeryscope("run", "--allow-anonymous", "--port", str(taken.getsockname()[1]))

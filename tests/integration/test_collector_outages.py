@@ -16,7 +16,7 @@ import pytest
 import urllib3
 
 import grpc_calls
-from collector_process import Collector, bodies, create_topics, log, logs_request
+from collector_process import Collector, account, bodies, create_topics, log, logs_request
 from servers import Kafka
 
 pytestmark = pytest.mark.kafka
@@ -77,6 +77,7 @@ def test_a_kafka_that_hangs_is_answered_with_503_in_time_and_forgiven(tmp_path: 
                 assert collector.get("/healthz").status == 200
             finally:
                 os.kill(process, signal.SIGCONT)
+            assert account(collector, "log") == {"received": 1, "unavailable": 1}
             assert eventually(lambda: collector.post("/v1/logs", logs_request(log("after"))).status == 200)
             assert collector.get("/readyz").status == 200
             assert "after" in bodies(kafka.bootstrap_servers, collector.tenant)
