@@ -20,6 +20,7 @@ from celeryscope_collector.processors.identity import identity
 from celeryscope_collector.processors.limits import Limits, limits
 from celeryscope_collector.processors.redaction import redaction
 from celeryscope_collector.records import LOGS, TRACES, Signal
+from celeryscope_collector.watched import Fixed
 from collector_samples import any_items
 from support import messages
 
@@ -32,7 +33,7 @@ def request(signal: Signal, items: list[Any]) -> bytes:
 
 def run(signal: Signal, items: list[Any]) -> Outcome:
     processors = {"identity": identity, "redaction": redaction(), "limits": limits(Limits(4, 256, 1024, 256))}
-    pipeline = Pipeline(processors, 1_000_000, 100_000)
+    pipeline = Pipeline(Fixed(processors), 1_000_000, 100_000)
     return pipeline.run(ExportRequest(signal, "shop", JSON, "", request(signal, items), 17), 3)
 
 

@@ -138,7 +138,7 @@ def test_the_file_is_read_again_when_it_changes_and_stays_as_it_was_while_it_is_
     file.write_text(FILE.replace("team: payments", "taem: payments"))
     assert team_of("shop.pay") == "money"
     collector.process.send_signal(signal.SIGHUP)
-    told = f"{file}:11:42: unknown key `taem`: did you mean `team`?"
+    told = f"{file}:11:41: unknown key `taem`: did you mean `team`?"
     until(lambda: (collector.folder / "collector.log").read_text().count(told) == 2, what="told at SIGHUP, too")
     file.unlink()
     assert team_of("shop.pay") == "money"
