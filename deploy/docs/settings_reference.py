@@ -20,11 +20,12 @@ from celeryscope.service.kafka import KafkaSettings
 from celeryscope.service.settings import ServiceSettings
 from celeryscope.settings import PREFIX, Settings
 from celeryscope_collector.settings import CollectorSettings
-from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings, PipelineSettings
+from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings, PipelineSettings, RetentionSettings
 
 SERVICES: dict[str, type[ServiceSettings]] = {
     "Collector": CollectorSettings,
     "Indexer": IndexerSettings,
+    "Retention": RetentionSettings,
     "Status and account": PipelineSettings,
     "Connection to Kafka": KafkaSettings,
     "Connection to Elasticsearch": ElasticsearchSettings,

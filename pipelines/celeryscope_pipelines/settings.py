@@ -7,6 +7,7 @@ from pydantic import Field, FilePath, SecretStr, field_validator, model_validato
 from pydantic_settings import SettingsConfigDict
 
 from celeryscope.service.settings import ServiceSettings
+from celeryscope_pipelines.durations import seconds
 
 
 class ElasticsearchSettings(ServiceSettings):
@@ -44,6 +45,30 @@ class ElasticsearchSettings(ServiceSettings):
     def urls(self) -> list[str]:
         """The nodes' addresses, one by one."""
         return [part.strip() for part in self.url.split(",")]
+
+
+class RetentionSettings(ServiceSettings):
+    """How long `celeryscope retention` lets data be (``CELERYSCOPE_RETENTION_*``); unset leaves it as it is."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_RETENTION_")
+
+    spans: str | None = Field(None, description="Spans: `12h`, `30d`, `8w` or `forever`.")
+    logs: str | None = Field(None, description="Log lines, failures and vitals, likewise.")
+    tasks: str | None = Field(None, description="Attempts, after the day they were sent.")
+    failures: str | None = Field(None, description="Failure clusters, after they were seen last.")
+    entities: str | None = Field(None, description="Workers, queues and schedules, after they were seen last.")
+
+    @field_validator("*")
+    @classmethod
+    def _is_a_duration(cls, text: str | None) -> str | None:
+        if text is not None:
+            seconds(text)
+        return text
+
+    @property
+    def keep(self) -> dict[str, int]:
+        """Seconds by name, of those that are set; 0 is for ever."""
+        return {name: seconds(text) for name, text in self.model_dump().items() if text is not None}
 
 
 class PipelineSettings(ServiceSettings):

@@ -1,6 +1,5 @@
 """``celeryscope setup``: topics, index templates and indices."""
 
-import re
 from time import monotonic, sleep
 
 import click
@@ -8,26 +7,21 @@ from rich.text import Text
 
 from celeryscope.errors import Unavailable
 from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.durations import seconds
 from celeryscope_pipelines.provisioning import Action, Change, Plan, provision
 from celeryscope_pipelines.settings import ElasticsearchSettings
 from celeryscope_pipelines.views.terminal import Terminal, plain_table, show_json
 
-_DURATION = re.compile(r"(\d+)\s*(h|d|w)", re.IGNORECASE)
-_SECONDS = {"h": 3600, "d": 86_400, "w": 604_800}
 _STYLES = {Action.CREATED: "green", Action.CHANGED: "yellow", Action.UNCHANGED: "dim", Action.KEPT: "bold red"}
 _PAUSE = 1.0
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """Seconds of a duration such as ``12h``, ``30d`` or ``8w``; 0 stands for ever."""
-    if value is None:
-        return None
-    if value == "forever":
-        return 0
-    found = _DURATION.fullmatch(value.strip())
-    if not found or int(found[1]) == 0:
-        raise click.BadParameter(f"{value!r} is no duration; use e.g. 12h, 30d, 8w or forever.", ctx, param)
-    return int(found[1]) * _SECONDS[found[2].lower()]
+    try:
+        return None if value is None else seconds(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from None
 
 
 @click.command()

@@ -6,6 +6,7 @@ from typing import Final
 
 from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
 
+from celeryscope.errors import NotFound
 from celeryscope_pipelines.elasticsearch import connect, our_errors
 from celeryscope_pipelines.provisioning.changes import Action, Change
 from celeryscope_pipelines.provisioning.fields import Mapping, Types
@@ -36,6 +37,18 @@ def provision_indices(settings: ElasticsearchSettings, plan: Plan, *, dry_run: b
         for name in ENTITIES:
             if name not in followed:
                 yield _index(client, name, dry_run=dry_run)
+
+
+def keep_stream(client: Elasticsearch, name: str, seconds: int, *, dry_run: bool = False) -> Iterator[Change]:
+    """Bring the retention of a template's data streams about, those that are there and those to come; 0 is for ever.
+
+    Raises NotFound when the template is missing.
+    """
+    before = _stored(client, name)
+    if before is None:
+        raise NotFound(f"Elasticsearch has no index template {name}. Run `celeryscope setup` first.")
+    body = template(name, _as_before(Plan(retention=seconds), before), _types(client))
+    return _template(client, name, before, body, dry_run=dry_run)
 
 
 def _types(client: Elasticsearch) -> Types:
