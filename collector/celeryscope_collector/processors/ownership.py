@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from celeryscope import semconv
 from celeryscope_collector.processors import ForTenant, Processor, Survey
-from celeryscope_collector.processors.matching import matcher
+from celeryscope_collector.processors.matching import matcher, remembered
 from celeryscope_collector.processors.senders import rules_for, service_of
 from celeryscope_collector.processors_file.models import Ownership, OwnershipRule
 from celeryscope_collector.records import Record
@@ -47,14 +47,13 @@ def owners(tenant: str, settings: Ownership) -> OwnerOf:
     """Tells the owner of each task of a tenant, and remembers it."""
     rules = [(matcher(rule.tasks), of_service, _owner(rule)) for of_service, rule in rules_for(tenant, settings.rules)]
 
-    @lru_cache(maxsize=_REMEMBERED)
     def owner_of(service: str, task: str) -> Owner:
         for of_task, of_service, owner in rules:
             if of_task(task) and of_service(service):
                 return owner
         return {}
 
-    return owner_of
+    return remembered(owner_of, _REMEMBERED)
 
 
 def add_owner(record: Record, owner_of: OwnerOf, *, overwrite: bool) -> None:

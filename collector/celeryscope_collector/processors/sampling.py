@@ -88,11 +88,10 @@ def ratio_by_service(tenant: str, settings: Sampling) -> Callable[[str], float]:
     """Tells the ratio for each service of a tenant: of the first rule that matches, else the general one."""
     rules = rules_for(tenant, settings.rules)
 
-    @lru_cache(maxsize=1024)
     def ratio_of(service: str) -> float:
         return next((rule.ratio for of_service, rule in rules if of_service(service)), settings.ratio)
 
-    return ratio_of
+    return ratio_of if rules else lambda _service: settings.ratio
 
 
 def tells(record: Record, slow: int) -> bool:
