@@ -44,6 +44,7 @@ def dropped_by(rule: dict[str, Any], tenant: str = "shop") -> set[str]:
     [
         ({"events": ("celery.worker.heartbeat",)}, {"beat"}),
         ({"events": ("celery.*",)}, {"event", "beat"}),
+        ({"events": ("*",)}, {"event", "beat"}),
         ({"events": ("celery.task.*",), "tasks": ("shop.*",)}, set()),
         ({"tasks": ("health.*",)}, {"event", "span", "debug"}),
         ({"loggers": ("botocore", "botocore.*")}, {"debug", "foreign"}),
