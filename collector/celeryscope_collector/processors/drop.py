@@ -42,7 +42,7 @@ def conditions_of(rule: DropRule) -> list[Condition]:
     conditions: list[Condition] = []
     if rule.events:
         of_event = matcher(rule.events)
-        conditions.append(lambda record: bool(event := record.item.get("eventName")) and of_event(event))
+        conditions.append(lambda record: bool(event := record.item.get("eventName", "")) and of_event(event))
     if rule.below is not None or rule.loggers:
         conditions.append(is_line)
     if rule.below is not None:
