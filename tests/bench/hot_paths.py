@@ -5,7 +5,8 @@
 Worker: a no-op task through Celery's own tracer: plain, with opentelemetry-instrumentation-celery whose spans go
 nowhere, and with celeryscope (its start, its end and its span into the spool); and what the shipper needs to make OTLP
 of these, without sending. Collector: decode, redact, limit and encode a request
-of 500 records, beside parsing and writing the same JSON with orjson. Indexer: decode and documents of the same records.
+of 500 records, beside parsing and writing the same JSON with orjson; and with every processor of the example file.
+Indexer: decode and documents of the same records.
 Absolute times are noise on a shared machine; the ratios of one run are what to compare.
 """
 
@@ -24,7 +25,8 @@ from typing import Any
 _RUNS = 5
 _TASKS = 2000
 _RECORDS = 500
-_OUTPUT = Path(__file__).parents[2] / "build" / "bench" / "hot_paths.json"
+_ROOT = Path(__file__).parents[2]
+_OUTPUT = _ROOT / "build" / "bench" / "hot_paths.json"
 
 
 def _cpu(work: Callable[[], object], items: int) -> float:
@@ -124,11 +126,15 @@ def _services() -> dict[str, float]:
     from celeryscope_pipelines.documents import documents_for
 
     body = _request()
-    pipeline = Pipeline(processors_of(CollectorSettings()), 64 * 1024 * 1024, 900_000)
+    example = CollectorSettings(processors_file=_ROOT / "deploy" / "collector" / "processors.yaml")
+    pipeline, with_all = (
+        Pipeline(processors_of(settings), 64 * 1024 * 1024, 900_000) for settings in (CollectorSettings(), example)
+    )
     export = ExportRequest(LOGS, "bench", "application/json", "", body, time.time_ns())
     return {
         "orjson, parse and write": _cpu(lambda: orjson.dumps(orjson.loads(body)), _RECORDS),
         "collector": _cpu(lambda: pipeline.run(export, 6), _RECORDS),
+        "collector, every processor": _cpu(lambda: with_all.run(export, 6), _RECORDS),
         "indexer": _cpu(lambda: [documents_for(record) for record in decode(body, "log")], _RECORDS),
     }
 
