@@ -61,6 +61,8 @@ def parsed(text: str) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         document.problems.append(Problem(Place(line, 1), f"no YAML: {error.reason}"))
+    except RecursionError:
+        document.problems.append(Problem(Place(1, 1), "no YAML that can be read: it is nested too deeply"))
     else:
         if node is not None:
             document.value = _value(node, (), document)

@@ -181,6 +181,7 @@ def test_the_list_as_a_whole_is_checked(text: str, problem: str) -> None:
         ("processors: [identity]\n? [a]\n: 1\n", "2:3 a key must be a text"),
         ("processors: [identity, {limits: {attributes: !x 40}}]\n", "1:46 no YAML: "),
         (step("limits: {attributes: 2001-99-99}"), "3:24 `2001-99-99` can't be read: "),
+        ("processors: " + "[" * 500 + "]" * 500, "1:1 no YAML that can be read: it is nested too deeply"),
     ],
 )
 def test_what_yaml_or_we_do_not_read_has_its_place_too(text: str, problem: str) -> None:
