@@ -53,6 +53,14 @@ test: lint pytest ## Lint, then run all tests, against real Kafka, Elasticsearch
 pytest: $(INSTALLED) ## Run the tests only; PYTEST_ARGS="tests/pipelines -x" narrows them
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
 
+.PHONY: test-clients
+test-clients: $(INSTALLED) ## Send to a real collector with OpenTelemetry's exporters for Node and Go (needs node, npm and go)
+	@mkdir -p build/clients/node
+	@cp tests/integration/clients/node/*.* build/clients/node
+	@npm ci --prefix build/clients/node --silent --ignore-scripts
+	@cd tests/integration/clients/go && go build -o ../../../../build/clients/go/client .
+	@$(PYTHON) -m pytest -m clients tests/integration/clients
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure the hot paths of worker, collector and indexer
 	@$(PYTHON) tests/bench/hot_paths.py

@@ -163,6 +163,16 @@ def account(collector: Collector, signal: str) -> Counter[str]:
     return found
 
 
+def spans(kafka: str, tenant: str) -> list[dict[str, Any]]:
+    return [
+        span
+        for message in messages(kafka, semconv.TOPIC_TRACES, tenant)
+        for by_resource in orjson.loads(message.value)["resourceSpans"]
+        for by_scope in by_resource["scopeSpans"]
+        for span in by_scope["spans"]
+    ]
+
+
 def attributes_of(record: dict[str, Any]) -> dict[str, Any]:
     return {attribute["key"]: next(iter(attribute["value"].values())) for attribute in record["attributes"]}
 

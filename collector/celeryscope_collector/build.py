@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from celeryscope.errors import ConfigError
 from celeryscope.service.kafka import KafkaSettings
-from celeryscope_collector.exporter import KafkaExporter
+from celeryscope_collector.exporter import KafkaExporter, Sending
 from celeryscope_collector.intake import Bounds, Intake
 from celeryscope_collector.metrics import Metrics
 from celeryscope_collector.pipeline import Pipeline
@@ -50,7 +50,9 @@ def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None
     metrics = Metrics()
     tenants = who_may_send(settings)
     processors = processors_of(settings)
-    exporter = KafkaExporter(kafka.client_options(), settings.kafka_timeout, settings.max_bytes_in_flight, metrics)
+    compression = None if settings.kafka_compression == "none" else settings.kafka_compression
+    sending = Sending(settings.kafka_timeout, settings.max_bytes_in_flight, compression, settings.kafka_linger_ms)
+    exporter = KafkaExporter(kafka.client_options(), sending, metrics)
     pipeline = Pipeline(processors, settings.max_decompressed_bytes, settings.max_message_bytes)
     bounds = Bounds(settings.max_request_bytes, settings.max_bytes_in_flight, settings.request_timeout)
     intake = Intake(tenants, pipeline, exporter, Rates(time.monotonic, shared), metrics, bounds)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any, Final
@@ -26,6 +27,19 @@ _RETRY_AFTER: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class Sending:
+    """How messages are sent: seconds until Kafka must acknowledge, bytes that may wait for that, kafka-python's name
+    of the compression (None for none), and milliseconds that a message waits for others of its partition, whoever sent
+    them.
+    """
+
+    timeout: float
+    bytes_in_flight: int
+    compression: str | None
+    linger_ms: int
+
+
 class KafkaExporter:
     """Sends messages and knows whether Kafka is there.
 
@@ -34,11 +48,12 @@ class KafkaExporter:
     away, requests are refused at once instead of piling up.
     """
 
-    def __init__(self, options: Mapping[str, Any], timeout: float, max_bytes: int, metrics: Metrics) -> None:
-        """``options`` are kafka-python's for the connection; ``timeout`` in seconds until Kafka must acknowledge."""
+    def __init__(self, options: Mapping[str, Any], sending: Sending, metrics: Metrics) -> None:
+        """``options`` are kafka-python's for the connection."""
         self._options = dict(options)
-        self._timeout = timeout
-        self._budget = Budget(max_bytes, metrics.bytes_in_flight.labels("kafka").set)
+        self._sending_as = sending
+        self._timeout = sending.timeout
+        self._budget = Budget(sending.bytes_in_flight, metrics.bytes_in_flight.labels("kafka").set)
         self._metrics = metrics
         self._producer: KafkaProducer | None = None
         self._check: KafkaCheck | None = None
@@ -166,8 +181,8 @@ class KafkaExporter:
                 client_id="celeryscope-collector",
                 acks="all",
                 enable_idempotence=True,
-                compression_type="lz4",
-                linger_ms=2,
+                compression_type=self._sending_as.compression,
+                linger_ms=self._sending_as.linger_ms,
                 batch_size=256 * 1024,
                 max_request_size=8 * 1024 * 1024,
                 max_block_ms=min(timeout_ms, 5000),

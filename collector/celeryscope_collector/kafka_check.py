@@ -1,5 +1,6 @@
 """Whether Kafka can take our messages now: both topics are there and every partition has a leader."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import (
     ClusterAuthorizationFailedError,
     KafkaError,
+    KafkaTimeoutError,
     SaslAuthenticationFailedError,
     TopicAuthorizationFailedError,
 )
@@ -14,10 +16,31 @@ from kafka.errors import (
 from celeryscope.errors import CeleryscopeError, Unauthorized, Unavailable
 from celeryscope_collector.records import SIGNALS
 
+_LOGGER = logging.getLogger("kafka.net.manager")
 _TIMEOUT_MS = 3000
 _UNKNOWN_TOPIC = 3
 _NO_LEADER = -1
 _REFUSALS = (SaslAuthenticationFailedError, ClusterAuthorizationFailedError, TopicAuthorizationFailedError)
+
+
+class _Failures(logging.Handler):
+    """Why no broker could be reached: kafka-python says it in its log only, and raises that it took too long."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last: Exception | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        for argument in arguments:
+            if isinstance(argument, Exception) and not isinstance(argument, KafkaTimeoutError):
+                self.last = argument
+
+
+_failures = _Failures()
+_LOGGER.addHandler(_failures)
+_LOGGER.setLevel(logging.WARNING)
+_LOGGER.propagate = False
 
 
 class KafkaCheck:
@@ -51,9 +74,13 @@ class KafkaCheck:
 
 def told(error: Exception) -> CeleryscopeError:
     """An error of kafka-python's as one of ours."""
+    if isinstance(error, KafkaTimeoutError) and _failures.last is not None:
+        error, _failures.last = _failures.last, None
     if isinstance(error, _REFUSALS):
         return Unauthorized(f"Kafka refuses the credentials: {error}")
-    return Unavailable(f"Kafka can't be reached: {error}")
+    # What a broker answers to a wrong password over TLS, kafka-python loses with the connection that is closed then.
+    hint = "; so brokers end it, too, when TLS or credentials don't fit" if "socket disconnected" in str(error) else ""
+    return Unavailable(f"Kafka can't be reached: {error}{hint}")
 
 
 def _usable_partitions(topic: Mapping[str, Any]) -> int:

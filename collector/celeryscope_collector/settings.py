@@ -80,6 +80,10 @@ class CollectorSettings(ServiceSettings):
     request_timeout: float = Field(30.0, gt=0, description="Seconds a sender may take for the body of one request.")
     header_timeout: float = Field(10.0, gt=0, description="Seconds a sender may take for the head of a request.")
     kafka_timeout: float = Field(10.0, ge=1, description="Seconds Kafka may take to acknowledge; then 503.")
+    kafka_compression: Literal["zstd", "lz4", "gzip", "none"] = Field("zstd", description="Compression in Kafka.")
+    kafka_linger_ms: int = Field(
+        5, ge=0, le=500, description="Milliseconds a message waits for others of its partition, also of other requests."
+    )
     drain_timeout: float = Field(30.0, gt=0, description="Seconds that requests under way may take after SIGTERM.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity of our logs.")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="`auto` is console on a terminal.")
