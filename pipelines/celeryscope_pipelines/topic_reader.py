@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -57,6 +57,29 @@ def complete_since(kafka: KafkaSettings, topics: Iterable[str]) -> datetime | No
         firsts = [(place.partition, begin) for place, begin in begins.items() if 0 < begin < ends[place]]
         times += [datetime.fromtimestamp(first.timestamp / 1000, UTC) for first in read_at(kafka, topic, firsts)]
     return max(times, default=None)
+
+
+class Extent(NamedTuple):
+    """The offsets of a partition."""
+
+    begin: int
+    """Of the first message that Kafka still has."""
+    end: int
+    """Of the message that comes next."""
+    since: int
+    """Of the first message since the time that was asked for; ``end`` when there is none."""
+
+
+def places(kafka: KafkaSettings, topic: str, since: datetime) -> dict[TopicPartition, Extent]:
+    """The partitions of the topic and where they begin and end. Raises alike."""
+    with our_kafka_errors(), closing(_consumer(kafka)) as consumer:
+        partitions = _partitions(consumer, topic)
+        begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        times = _offsets_at(consumer, partitions, since)
+    return {
+        place: Extent(begins[place], ends[place], times[place] if times[place] >= 0 else ends[place])
+        for place in partitions
+    }
 
 
 def expired(kafka: KafkaSettings, topic: str) -> int:

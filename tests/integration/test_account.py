@@ -1,23 +1,29 @@
-"""``celeryscope account`` from spools and heartbeats to the index, on a Kafka of its own."""
+"""``celeryscope account``, and what ``celeryscope status`` tells of the pipeline, on a Kafka of their own."""
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from elasticsearch import Elasticsearch as Client
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.structs import OffsetAndMetadata
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 
 from celeryscope import semconv
+from celeryscope.cli import main
 from celeryscope.recorder import Recorder
 from celeryscope.settings import Settings
 from servers import Elasticsearch, Kafka
 from support import messages
-from support.commands import IndexerProcess, celeryscope, environment
+from support.commands import IndexerProcess, environment
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
@@ -40,7 +46,7 @@ def environ(apart: Kafka, elasticsearch: Elasticsearch) -> dict[str, str]:
         COLUMNS="200",
     )
     done = celeryscope(found, "setup")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     return found
 
 
@@ -72,10 +78,23 @@ def heartbeat(instance: str, shipped: int, **dropped: int) -> bytes:
     return messages.vital(semconv.EVENT_WORKER_HEARTBEAT, **known, **counts)
 
 
+def celeryscope(environ: dict[str, str], *arguments: str) -> Result:
+    """The command, in this process: most tests ask it several times."""
+    return CliRunner().invoke(main, arguments, env=environ)
+
+
 def account(environ: dict[str, str], *arguments: str, code: int = 0) -> dict[str, Any]:
     done = celeryscope(environ, "account", "--json", *arguments)
-    assert done.returncode == code, done.stderr
+    assert done.exit_code == code, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def unaccounted(environ: dict[str, str], *arguments: str) -> dict[str, int]:
+    """How many records of each sender are not in Kafka, whatever the collectors dropped."""
+    found: dict[str, int] = json.loads(celeryscope(environ, "account", "--json", *arguments).stdout)[
+        "unaccounted_by_sender"
+    ]
     return found
 
 
@@ -88,7 +107,7 @@ def test_what_heartbeats_tell_of_must_be_in_kafka(
     assert found["workers"]["shipped"] == found["kafka"]["distinct"] == 10
     assert found["workers"]["dropped"] == {"quota": 2}
     put(producer, tenant, heartbeat("family", shipped=14))
-    assert account(environ, "--tenant", tenant, "--wait", "2", code=1)["unaccounted_by_sender"] == {"shop on h1": 3}
+    until(lambda: unaccounted(environ, "--tenant", tenant) == {"shop on h1": 3})
     done = celeryscope(environ, "account", "--tenant", tenant)
     assert "3 records that were shipped are not in Kafka. shop on h1: 3." in done.stderr
     assert "127.0.0.1:1 could not be asked what it dropped on purpose" in done.stderr
@@ -98,7 +117,7 @@ def test_in_a_time_window_only_what_was_shipped_in_it_counts(
     environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
 ) -> None:
     put(producer, tenant, messages.line("before"), heartbeat("family", shipped=1_000_000))
-    until(lambda: celeryscope(environ, "audit", "--json", "--tenant", tenant).stdout.count("heartbeats"))
+    until(lambda: unaccounted(environ, "--tenant", tenant) != {})
     since = datetime.now(UTC)
     put(producer, tenant, heartbeat("family", shipped=1_000_001), messages.line("in it"))
     put(producer, tenant, heartbeat("family", shipped=1_000_003))
@@ -124,7 +143,8 @@ def test_what_a_collector_dropped_on_purpose_is_no_loss(
         assert found["collectors"]["dropped"] == {"sampling": 7}
         assert found["balanced"]
         put(producer, tenant, heartbeat("family", shipped=12))
-        assert account(environ, "--tenant", tenant, "--wait", "2", *collector, code=1)["unaccounted"] == 2
+        until(lambda: unaccounted(environ, "--tenant", tenant, *collector) == {"shop on h1": 9})
+        assert account(environ, "--tenant", tenant, *collector, code=1)["unaccounted"] == 2
     finally:
         server.shutdown()
         server.server_close()
@@ -145,7 +165,7 @@ def test_a_spool_is_counted_to_the_record(
         assert found["unaccounted"] == -1
     finally:
         recorder.close()
-    assert celeryscope(environ, "account", *spool, "--since", "1h").returncode == 2
+    assert celeryscope(environ, "account", *spool, "--since", "1h").exit_code == 2
 
 
 def test_a_missing_record_is_named_with_its_message_and_what_to_do(
@@ -158,7 +178,7 @@ def test_a_missing_record_is_named_with_its_message_and_what_to_do(
         (gone,) = client.search(index=index, query={"term": {"gone": 1}})["hits"]["hits"]
         client.delete(index=gone["_index"], id=gone["_id"])
     done = celeryscope(environ, "account", "--tenant", tenant)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert f"1 records of Kafka are not in Elasticsearch: {gone['_id']} (in {semconv.TOPIC_LOGS}/" in done.stderr
     assert "Is the indexer running" in done.stderr
     assert "balanced: NO" in done.stdout
@@ -175,7 +195,58 @@ def test_a_dead_letter_stands_for_its_record_by_reason_and_its_replays_change_no
     assert found["dead_letters_by_reason"] == {"event_without_name": 1}
     assert found["found"]["logs"] == 1
     for replays in (1, 2):
-        assert celeryscope(environ, "dead-letter", "replay", "--all").returncode == 0
+        assert celeryscope(environ, "dead-letter", "replay", "--all").exit_code == 0
         again = account(environ, "--tenant", tenant, "--wait", "20")
         assert again["kafka"]["repeated"] == 2**replays - 1
         assert (again["found"], again["dead_letters"]) == (found["found"], 1)
+
+
+def status(environ: dict[str, str], tenant: str, **more: str) -> dict[str, Any]:
+    done = celeryscope(environ | more, "status", "--json", "--tenant", tenant)
+    assert done.exit_code == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)["pipeline"]
+    return found
+
+
+def test_status_tells_what_is_not_indexed_yet_how_old_it_is_and_what_was_put_aside(
+    environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
+) -> None:
+    put(producer, tenant, messages.line("fine"), messages.vital(semconv.EVENT_WORKER_HEARTBEAT))
+    account(environ, "--tenant", tenant, "--wait", "20")
+    asked = {"CELERYSCOPE_PIPELINE_INDEXERS": f"http://127.0.0.1:{indexer.port}"}
+    until(lambda: status(environ, tenant)["behind"] == 0, what="all of it is committed")
+    found = status(environ, tenant, **asked)
+    assert (found["oldest_unread_seconds"], found["expired_unread"]) == (None, 0)
+    assert len(found["partitions"]) == 12
+    assert found["messages_per_second"] > 0
+    assert found["indexed_per_second"] > 0
+    assert found["dead_letters"]["event_without_name"] >= 1
+    (told,) = found["indexers"]
+    assert told["written"] > 0
+    assert told["dead_letters"]["event_without_name"] >= 1
+    assert found["not_asked"] == ["the collector http://127.0.0.1:1 tells nothing."]
+    assert indexer.metric("celeryscope_indexer_read_time_seconds") > time.time() - 600
+    # Of a group that has read nothing all that is there is unread.
+    unread = status(environ, tenant, CELERYSCOPE_INDEXER_GROUP_ID="nobody")
+    assert unread["behind"] > 0
+    assert unread["oldest_unread_seconds"] > 0
+
+
+def test_messages_that_kafka_forgot_before_they_were_indexed_are_counted(
+    environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, apart: Kafka, tenant: str
+) -> None:
+    put(producer, tenant, messages.line("fine"))
+    account(environ, "--tenant", tenant, "--wait", "20")
+    request = messages.request("logs", tenant, messages.line("forgotten"))
+    place = TopicPartition(semconv.TOPIC_LOGS, 0)
+    offset = producer.send(place.topic, request, partition=place.partition).get(timeout=20).offset
+    group = f"asleep-{secrets.token_hex(4)}"
+    with closing(KafkaConsumer(bootstrap_servers=apart.bootstrap_servers, group_id=group)) as asleep:
+        asleep.assign([place])
+        asleep.commit({place: OffsetAndMetadata(offset)})
+    producer.send(place.topic, request, partition=place.partition).get(timeout=20)
+    with closing(KafkaAdminClient(bootstrap_servers=apart.bootstrap_servers)) as admin:
+        admin.delete_records({place: offset + 1})
+    found = status(environ, tenant, CELERYSCOPE_INDEXER_GROUP_ID=group)
+    assert found["expired_unread"] == 1
+    assert found["partitions"][6]["expired_unread"] == found["partitions"][6]["behind"] == 1

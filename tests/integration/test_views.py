@@ -174,7 +174,10 @@ def test_status_tells_states_workers_and_freshness(celeryscope: Celeryscope) -> 
     assert data["dropped"] == {"quota": 3}
     assert data["elasticsearch"]["status"] in {"green", "yellow"}
     assert {kind for kind, time in data["newest"].items() if time} == {"attempts", "logs", "workers"}
+    # No Kafka, collector and indexer are where they usually are.
+    assert data["pipeline"]["not_asked"][0].startswith("Kafka does not answer")
     screen = celeryscope("status").stdout
+    assert "Not asked: Kafka does not answer" in screen
     assert "✘ failed" in screen
     assert "Dropped by spools: quota 3" in screen
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from elasticsearch import Elasticsearch
 
 from celeryscope import semconv
+from celeryscope.errors import Unavailable
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.account.balance import Account, Workers
 from celeryscope_pipelines.account.collectors import of_collectors
@@ -37,23 +38,37 @@ class Question:
     collectors: tuple[str, ...] = ()
     """Collectors to ask what they dropped."""
 
+    @property
+    def exact(self) -> bool:
+        """Whether what was shipped is known without heartbeats."""
+        return self.written is not None or bool(self.spools)
+
 
 def prove(kafka: KafkaSettings, client: Elasticsearch, question: Question, wait: float = 0.0) -> Account:
-    """The account; tried again until it balances, for at most ``wait`` seconds.
+    """The account; tried again until it balances, and while a server is away, for at most ``wait`` seconds.
 
     Raises Unavailable, Unauthorized or NotFound (no topics).
     """
     lookup, deadline = Lookup(client), time.monotonic() + wait
     while True:
-        account, absent = _read(kafka, client, lookup, question)
-        while True:
+        try:
+            account, absent = _read(kafka, client, lookup, question)
             _settle(account, kafka, lookup, absent)
+            if account.missing and not account.unaccounted:
+                # The indexer may be about to write them; the next heartbeats may be among them.
+                while account.missing and time.monotonic() < deadline:
+                    time.sleep(_PAUSE)
+                    _settle(account, kafka, lookup, absent)
+                if time.monotonic() < deadline and not question.exact:
+                    continue
+        except Unavailable:
+            # Also the first seconds of an index, whose shards are not there yet.
+            if time.monotonic() >= deadline:
+                raise
+        else:
             if account.balanced or time.monotonic() >= deadline:
                 return account
-            time.sleep(_PAUSE)
-            if account.unaccounted:
-                # Only reading Kafka once more can tell.
-                break
+        time.sleep(_PAUSE)
 
 
 def _read(

@@ -83,16 +83,14 @@ def _first_and_last(
     families: dict[str, Any] = {"composite": {"size": _PAGE, "sources": keys}, "aggs": {}}
     for name, order in (("first", "asc"), ("last", "desc")):
         families["aggs"][name] = {"top_hits": {"size": 1, "sort": [{"@timestamp": order}]}}
-    index = f"{semconv.DATA_STREAM_LOGS}-{tenant or '*'}"
+    index: dict[str, Any] = {
+        "index": f"{semconv.DATA_STREAM_LOGS}-{tenant or '*'}",
+        "ignore_unavailable": True,
+        "allow_no_indices": True,
+    }
+    client.indices.refresh(**index)
     while True:
-        found = client.search(
-            index=index,
-            size=0,
-            query=query,
-            aggs={"families": families},
-            ignore_unavailable=True,
-            allow_no_indices=True,
-        )
+        found = client.search(**index, size=0, query=query, aggs={"families": families})
         page = (found.get("aggregations") or {}).get("families", {})
         for bucket in page.get("buckets", []):
             first, last = (fields(bucket[name]["hits"]["hits"][0]["_source"]) for name in ("first", "last"))

@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 
 import click
+from rich.text import Text
 
 from celeryscope.errors import NotFound
+from celeryscope_pipelines.views import pipeline as pipeline_view
 from celeryscope_pipelines.views import status as view
+from celeryscope_pipelines.views.ask_pipeline import ask_pipeline
 from celeryscope_pipelines.views.fetch import Store
 from celeryscope_pipelines.views.options import json_option, since_option, store_options
 from celeryscope_pipelines.views.terminal import Terminal, show_json
@@ -17,7 +20,7 @@ from celeryscope_pipelines.views.wording import Clock
 @json_option
 @store_options
 def status(store: Store, since: datetime, as_json: bool) -> None:
-    """States of all attempts, workers, recent failures, and whether data arrives.
+    """States of all attempts, workers, recent failures, and whether data arrives: lag, ages, rates, drops by reason.
 
     Failures of tasks do not change the exit code; it tells whether the question could be answered.
 
@@ -33,8 +36,10 @@ def status(store: Store, since: datetime, as_json: bool) -> None:
             f"There is no data of celeryscope for the tenant {store.tenant!r}. Was `celeryscope setup` run, "
             "is the indexer running, and do workers send to the collector?"
         )
+    pipeline = ask_pipeline(store, since, now)
     if as_json:
-        show_json(view.as_dict(found, now))
+        show_json(view.as_dict(found, now) | {"pipeline": pipeline_view.as_dict(pipeline, now)})
     else:
-        terminal = Terminal()
-        terminal.show(*view.render(found, Clock(now), terminal.ascii_only))
+        terminal, clock = Terminal(), Clock(now)
+        parts = view.render(found, clock, terminal.ascii_only)
+        terminal.show(*parts, Text(), *pipeline_view.render(pipeline, clock))

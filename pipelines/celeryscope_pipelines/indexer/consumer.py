@@ -124,6 +124,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         for partition, records in polled.items():
             metrics.messages.labels(partition.topic).inc(len(records))
+            metrics.read_time.labels(partition.topic, str(partition.partition)).set(records[-1].timestamp / 1000)
         batch = Batch(messages)
         self._flying.append(_Flying(batch, self._threads.submit(self._pipeline.process, batch)))
         metrics.in_flight.set(len(self._flying))

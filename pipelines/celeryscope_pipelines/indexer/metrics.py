@@ -30,6 +30,12 @@ lag = Gauge(
     ["topic", "partition"],
     registry=registry,
 )
+read_time = Gauge(
+    "celeryscope_indexer_read_time_seconds",
+    "When the last message read was put into Kafka (Unix time); with a lag, no message left is older.",
+    ["topic", "partition"],
+    registry=registry,
+)
 waiting = Gauge(
     "celeryscope_indexer_waiting", "1 while nothing can be written, because a server is away.", registry=registry
 )

@@ -190,6 +190,12 @@ class Store:
             newest=self._newest(),
         )
 
+    def documents_since(self, start: datetime) -> int:
+        """Spans and log documents of that time or later."""
+        streams = f"{queries.logs_index(self.tenant)},{queries.traces_index(self.tenant)}"
+        found = self.search(streams, query=queries.since("@timestamp", start), size=0, track_total_hits=True)
+        return int(found["hits"]["total"]["value"])
+
     def _newest(self) -> dict[str, datetime | None]:
         entities = queries.of_tenant(self.tenant)
         sources: dict[str, tuple[str, Query]] = {
