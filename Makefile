@@ -9,6 +9,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := PYTHONPATH=deploy/local:deploy/demo $(PYTHON) -m demo
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 60
 CHAOS_ARGS ?=
 LOCK_ARGS ?=
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --system-certs --universal \
@@ -60,6 +61,10 @@ test-clients: $(INSTALLED) ## Send to a real collector with OpenTelemetry's expo
 	@npm ci --prefix build/clients/node --silent --ignore-scripts
 	@cd tests/integration/clients/go && go build -o ../../../../build/clients/go/client .
 	@$(PYTHON) -m pytest -m clients tests/integration/clients
+
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## Fuzz the collector's pipeline, guided by coverage; FUZZ_SECONDS=600 says how long (Python 3.11 on x86_64)
+	@PYTHONPATH=tests$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m fuzz $(FUZZ_SECONDS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure the hot paths of worker, collector and indexer

@@ -331,7 +331,7 @@ def test_a_tenant_over_its_rate_is_told_when_to_come_back_and_others_are_not(kaf
             file.write(f"- {{tenant: {bank}, sha256: {hash_of(late)}}}\n")
             file.write(f"limits:\n  {bank}: {{records_per_second: 100000, request_bytes: 2000}}\n")
         collector.process.send_signal(1)
-        collector.wait_for_log("tokens file read again")
+        collector.wait_for_log("file read again")
 
         assert collector.post("/v1/logs", logs_request(*[log("first")] * 15)).status == 200
         refused = collector.post("/v1/logs", logs_request(log("second")))

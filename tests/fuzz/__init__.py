@@ -1,0 +1,1 @@
+"""The collector's pipeline under requests that nobody would send."""
