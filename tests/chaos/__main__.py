@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         outcome = _run(options, folder)
     except (CeleryscopeError, KeyboardInterrupt) as error:
-        _tell(f"The run was not finished: {error or 'interrupted'}")
+        _tell(f"The run was not finished: {str(error) or 'interrupted'}")
         return 2
     found = table.figures(outcome, options.records)
     table.show_all(outcome, found, options.seed)
