@@ -17,12 +17,14 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from prometheus_client.parser import text_string_to_metric_families
 
 from celeryscope import semconv
+from celeryscope.service.protobuf import export_request
 from celeryscope_collector.tokens import hash_of, new_token
 from servers import Kafka
 from support.waiting import until
 
 _COMMAND = Path(sys.executable).parent / "celeryscope"
 JSON = "application/json"
+PROTOBUF_HEADER = ("content-type", b"application/x-protobuf")
 TOPICS = (semconv.TOPIC_TRACES, semconv.TOPIC_LOGS)
 
 
@@ -129,11 +131,19 @@ def messages(kafka: str, topic: str, tenant: str) -> list[Any]:
                 found += [
                     message
                     for message in batch
-                    if with_tenant in (resource_of(orjson.loads(message.value)).get("attributes") or [])
+                    if with_tenant in (resource_of(request_in(message)).get("attributes") or [])
                 ]
         return found
     finally:
         consumer.close()
+
+
+def request_in(message: Any) -> dict[str, Any]:
+    """The export request of a Kafka message, whichever of the two encodings its header names."""
+    if PROTOBUF_HEADER in message.headers:
+        return export_request(message.value, "span" if message.topic == semconv.TOPIC_TRACES else "log")
+    request: dict[str, Any] = orjson.loads(message.value)
+    return request
 
 
 def resource_of(request: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +155,7 @@ def log_records(kafka: str, tenant: str) -> list[dict[str, Any]]:
     return [
         record
         for message in messages(kafka, semconv.TOPIC_LOGS, tenant)
-        for by_resource in orjson.loads(message.value)["resourceLogs"]
+        for by_resource in request_in(message)["resourceLogs"]
         for by_scope in by_resource["scopeLogs"]
         for record in by_scope["logRecords"]
     ]

@@ -53,7 +53,12 @@ def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None
     compression = None if settings.kafka_compression == "none" else settings.kafka_compression
     sending = Sending(settings.kafka_timeout, settings.max_bytes_in_flight, compression, settings.kafka_linger_ms)
     exporter = KafkaExporter(kafka.client_options(), sending, metrics)
-    pipeline = Pipeline(processors, settings.max_decompressed_bytes, settings.max_message_bytes)
+    pipeline = Pipeline(
+        processors,
+        settings.max_decompressed_bytes,
+        settings.max_message_bytes,
+        keep_protobuf=settings.kafka_encoding == "as_received",
+    )
     bounds = Bounds(settings.max_request_bytes, settings.max_bytes_in_flight, settings.request_timeout)
     intake = Intake(tenants, pipeline, exporter, Rates(time.monotonic, shared), metrics, bounds)
     return Collector(tenants, exporter, Receiver(intake, metrics), _grpc(settings, intake), metrics, processors)

@@ -24,6 +24,11 @@ class Chain:
                 origin = processor.origin(origin)
         return origin
 
+    @property
+    def looks(self) -> bool:
+        """Whether a processor wants to see all records before any is processed."""
+        return any(processor.look is not None for _, processor in self._processors)
+
     def look(self, records: Iterable[Record]) -> None:
         """Show the processors that want it all records of the request, before any of them is processed."""
         if looks := [processor.look for _, processor in self._processors if processor.look is not None]:

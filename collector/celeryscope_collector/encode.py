@@ -1,13 +1,15 @@
-"""Records as messages for Kafka: plain OTLP/JSON export requests below a size."""
+"""Records as messages for Kafka: plain OTLP export requests below a size, in JSON or in protobuf."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
-from celeryscope_collector.otlp.answers import JSON
+from celeryscope_collector.otlp.answers import JSON, PROTOBUF
+from celeryscope_collector.otlp.origin_messages import resource_message, scope_message
+from celeryscope_collector.otlp.wire import field
 from celeryscope_collector.partition import partition_key, partition_of
 from celeryscope_collector.records import Origin, Signal
 
@@ -26,8 +28,9 @@ class Message:
 class Encoder:
     """Gathers the records of a request into messages of at most ``max_bytes`` each, of one partition only.
 
-    Records stay in the order in which they are added. A resource and its scope are written once per message for each
-    run of records that share them. A record that alone is over ``max_bytes`` is refused as ``record_too_large``.
+    Records of one partition and encoding stay in the order in which they are added. A resource and its scope are
+    written once per message for each run of records that share them. A record that alone is over ``max_bytes`` is
+    refused as ``record_too_large``.
     """
 
     def __init__(self, signal: Signal, partitions: int, max_bytes: int) -> None:
@@ -36,24 +39,20 @@ class Encoder:
         self._signal = signal
         self._partitions = partitions
         self._max_bytes = max_bytes
-        self._frames: dict[Origin, tuple[bytes, bytes]] = {}
-        self._builders: dict[int, _Builder] = {}
+        self._frames: dict[tuple[Origin, str], _Frame] = {}
+        self._builders: dict[tuple[int, str], _Builder] = {}
 
     def add(self, origin: Origin, items: Iterable[dict[str, Any]]) -> None:
-        """Records with the same resource and scope."""
-        frame = self._frame(origin)
-        room = self._max_bytes - len(frame[0]) - len(frame[1]) - _Builder.OVERHEAD
+        """Records with the same resource and scope; they become JSON."""
+        frame = self._frame(origin, JSON)
         for item in items:
-            encoded = orjson.dumps(item)
-            if len(encoded) > room:
-                self.refused["record_too_large"] += 1
-                continue
-            partition = partition_of(partition_key(item), self._partitions)
-            builder = self._builders.get(partition)
-            if builder is None:
-                builder = _Builder(self._signal, partition, self._max_bytes, self.messages)
-                self._builders[partition] = builder
-            builder.add(frame, encoded)
+            self._add(frame, JSON, partition_key(item), orjson.dumps(item))
+
+    def add_payloads(self, origin: Origin, payloads: Iterable[bytes], keys: Iterable[str]) -> None:
+        """Records in protobuf with the same resource and scope, and the key of each one's partition."""
+        frame = self._frame(origin, PROTOBUF)
+        for payload, key in zip(payloads, keys, strict=True):
+            self._add(frame, PROTOBUF, key, field(2, payload))
 
     def finish(self) -> list[Message]:
         """All messages; nothing can be added any more."""
@@ -61,59 +60,109 @@ class Encoder:
             builder.finish()
         return self.messages
 
-    def _frame(self, origin: Origin) -> tuple[bytes, bytes]:
-        frame = self._frames.get(origin)
+    def _add(self, frame: "_Frame", media_type: str, key: str, record: bytes) -> None:
+        if frame.size + len(record) + _Builder.OVERHEAD > self._max_bytes:
+            self.refused["record_too_large"] += 1
+            return
+        partition = partition_of(key, self._partitions)
+        builder = self._builders.get((partition, media_type))
+        if builder is None:
+            builder = _Builder(self._signal, media_type, partition, self._max_bytes, self.messages)
+            self._builders[partition, media_type] = builder
+        builder.add(frame, record)
+
+    def _frame(self, origin: Origin, media_type: str) -> "_Frame":
+        frame = self._frames.get((origin, media_type))
         if frame is None:
-            frame = self._frames[origin] = _frame(origin, self._signal)
+            frame = _JsonFrame(origin, self._signal) if media_type == JSON else _ProtobufFrame(origin)
+            self._frames[origin, media_type] = frame
         return frame
 
 
-def _frame(origin: Origin, signal: Signal) -> tuple[bytes, bytes]:
-    # What stands before and after the items of this origin.
-    head = b'{"resource":' + orjson.dumps(origin.resource)
-    if origin.resource_schema:
-        head += b',"schemaUrl":' + orjson.dumps(origin.resource_schema)
-    head += b',"' + signal.scope_key.encode() + b'":[{"scope":' + orjson.dumps(origin.scope)
-    if origin.scope_schema:
-        head += b',"schemaUrl":' + orjson.dumps(origin.scope_schema)
-    return head + b',"' + signal.item_key.encode() + b'":[', b"]}]}"
+class _Frame(Protocol):
+    """A resource and scope around records."""
+
+    size: int
+    """So many bytes more than the records and their commas, at most."""
+
+    def around(self, records: list[bytes]) -> bytes: ...
+
+
+class _JsonFrame:
+    def __init__(self, origin: Origin, signal: Signal) -> None:
+        head = b'{"resource":' + orjson.dumps(origin.resource)
+        if origin.resource_schema:
+            head += b',"schemaUrl":' + orjson.dumps(origin.resource_schema)
+        head += b',"' + signal.scope_key.encode() + b'":[{"scope":' + orjson.dumps(origin.scope)
+        if origin.scope_schema:
+            head += b',"schemaUrl":' + orjson.dumps(origin.scope_schema)
+        self._head, self._tail = head + b',"' + signal.item_key.encode() + b'":[', b"]}]}"
+        self.size = len(self._head) + len(self._tail)
+
+    def around(self, records: list[bytes]) -> bytes:
+        return self._head + b",".join(records) + self._tail
+
+
+class _ProtobufFrame:
+    _LENGTHS = 2 * (1 + 5)
+    """Two tags with lengths of up to five bytes."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._resource = field(1, resource_message(origin.resource))
+        self._scope = field(1, scope_message(origin.scope))
+        self._resource_schema = field(3, origin.resource_schema.encode()) if origin.resource_schema else b""
+        self._scope_schema = field(3, origin.scope_schema.encode()) if origin.scope_schema else b""
+        parts = (self._resource, self._scope, self._resource_schema, self._scope_schema)
+        self.size = sum(map(len, parts)) + self._LENGTHS
+
+    def around(self, records: list[bytes]) -> bytes:
+        scope = field(2, self._scope + b"".join(records) + self._scope_schema)
+        return field(1, self._resource + scope + self._resource_schema)
 
 
 class _Builder:
-    """Gathers the items of one partition and cuts a message before it grows over the limit."""
+    """Gathers the records of one partition and cuts a message before it grows over the limit."""
 
     OVERHEAD = len(b'{"resourceSpans":[]}')
 
-    def __init__(self, signal: Signal, partition: int, max_bytes: int, messages: list[Message]) -> None:
-        self.signal, self.partition, self.max_bytes, self.messages = signal, partition, max_bytes, messages
+    def __init__(
+        self, signal: Signal, media_type: str, partition: int, max_bytes: int, messages: list[Message]
+    ) -> None:
+        self.signal, self.media_type, self.partition = signal, media_type, partition
+        self.max_bytes, self.messages = max_bytes, messages
         self.groups: list[bytes] = []
-        self.items: list[bytes] = []
-        self.frame: tuple[bytes, bytes] = (b"", b"")
+        self.records: list[bytes] = []
+        self.frame: _Frame | None = None
         self.size = self.OVERHEAD
-        self.records = 0
+        self.count = 0
 
-    def add(self, frame: tuple[bytes, bytes], item: bytes) -> None:
+    def add(self, frame: _Frame, record: bytes) -> None:
         same = frame is self.frame
-        # The comma before the item or the group counts too.
-        more = len(item) + 1 + (0 if same else len(frame[0]) + len(frame[1]))
+        # The comma before the record or the group counts too.
+        more = len(record) + 1 + (0 if same else frame.size)
         if self.size + more - 1 > self.max_bytes:
             self.finish()
-            same, more = False, len(item) + 1 + len(frame[0]) + len(frame[1])
+            same, more = False, len(record) + 1 + frame.size
         if not same:
             self._close_group()
             self.frame = frame
-        self.items.append(item)
+        self.records.append(record)
         self.size += more
-        self.records += 1
+        self.count += 1
 
     def finish(self) -> None:
         self._close_group()
         if self.groups:
-            value = b'{"' + self.signal.resource_key.encode() + b'":[' + b",".join(self.groups) + b"]}"
-            self.messages.append(Message(self.signal.topic, self.partition, value, self.records))
-        self.groups, self.size, self.records, self.frame = [], self.OVERHEAD, 0, (b"", b"")
+            message = Message(self.signal.topic, self.partition, self._value(), self.count, self.media_type)
+            self.messages.append(message)
+        self.groups, self.size, self.count, self.frame = [], self.OVERHEAD, 0, None
+
+    def _value(self) -> bytes:
+        if self.media_type == PROTOBUF:
+            return b"".join(self.groups)
+        return b'{"' + self.signal.resource_key.encode() + b'":[' + b",".join(self.groups) + b"]}"
 
     def _close_group(self) -> None:
-        if self.items:
-            self.groups.append(self.frame[0] + b",".join(self.items) + self.frame[1])
-            self.items = []
+        if self.frame is not None and self.records:
+            self.groups.append(self.frame.around(self.records))
+            self.records = []

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from celeryscope.errors import Rejected
 from celeryscope_collector.chain import Chain, Steps, through
+from celeryscope_collector.chunks import Chunk, Dicts
 from celeryscope_collector.encode import Encoder, Message
 from celeryscope_collector.otlp.content import decompressed
-from celeryscope_collector.otlp.decode import Chunk, decode
+from celeryscope_collector.otlp.decode import decode
 from celeryscope_collector.processors import ForTenant
 from celeryscope_collector.records import LOGS, Origin, Record, Signal
 from celeryscope_collector.uid import RecordIds
@@ -45,11 +46,18 @@ class Pipeline:
     """The processors in their order, and the sizes that bound a request and a message."""
 
     def __init__(
-        self, processors: Current[Mapping[str, ForTenant]], max_request_bytes: int, max_message_bytes: int
+        self,
+        processors: Current[Mapping[str, ForTenant]],
+        max_request_bytes: int,
+        max_message_bytes: int,
+        *,
+        keep_protobuf: bool = True,
     ) -> None:
+        """Sizes in bytes; ``keep_protobuf``: what comes in protobuf and isn't changed is not made JSON."""
         self._processors = processors
         self._max_request_bytes = max_request_bytes
         self._max_message_bytes = max_message_bytes
+        self._keep_protobuf = keep_protobuf
 
     def run(self, request: ExportRequest, partitions: int) -> Outcome:
         """All of a request that can be accepted, as messages for a topic of so many partitions.
@@ -57,17 +65,26 @@ class Pipeline:
         Raises Rejected (the whole request is malformed), TooLarge or Unsupported.
         """
         body = decompressed(request.body, request.encoding, self._max_request_bytes)
-        decoded = decode(body, request.media_type, request.signal)
+        decoded = decode(body, request.media_type, request.signal, keep_protobuf=self._keep_protobuf)
         if request.signal is LOGS:
-            RecordIds(body, request.received_at).complete_all(item for chunk in decoded.chunks for item in chunk.items)
+            _complete(decoded.chunks, RecordIds(body, request.received_at))
         chain = Chain((name, prepare(request.tenant)) for name, prepare in self._processors.content.items())
         encoder = Encoder(request.signal, partitions, self._max_message_bytes)
         work = _Work(request.signal, chain, decoded.refused)
-        chain.look(Record(request.signal, chunk.origin, item) for chunk in decoded.chunks for item in chunk.items)
+        if chain.looks:
+            decoded.chunks = [Dicts(chunk.origin, chunk.items(), chunk.survey) for chunk in decoded.chunks]
+            work.look(decoded.chunks)
         for chunk in decoded.chunks:
             work.process(chunk, encoder)
         messages = encoder.finish()
         return Outcome(messages, work.refused + encoder.refused, work.dropped)
+
+
+def _complete(chunks: list[Chunk], ids: RecordIds) -> None:
+    first = 0
+    for chunk in chunks:
+        chunk.complete(ids, first)
+        first += len(chunk)
 
 
 class _Work:
@@ -80,16 +97,20 @@ class _Work:
         self._chain = chain
         self._origins: dict[Origin, Origin | Rejected] = {}
 
+    def look(self, chunks: list[Chunk]) -> None:
+        """Show all records to the processors that want to see them before any is processed."""
+        self._chain.look(Record(self._signal, chunk.origin, item) for chunk in chunks for item in chunk.items())
+
     def process(self, chunk: Chunk, encoder: Encoder) -> None:
         """Those of the chunk that neither are refused nor dropped go to the encoder."""
         origin = self._origin(chunk.origin)
         if isinstance(origin, Rejected):
-            self.refused[origin.reason] += len(chunk.items)
+            self.refused[origin.reason] += len(chunk)
         elif steps := self._chain.steps(chunk.survey):
-            for item in chunk.items:
+            for item in chunk.items():
                 self._through(steps, Record(self._signal, origin, item), encoder)
         else:
-            encoder.add(origin, chunk.items)
+            chunk.add_to(encoder, origin)
 
     def _through(self, steps: Steps, record: Record, encoder: Encoder) -> None:
         try:

@@ -1,6 +1,5 @@
 """An id and a time for log records that came without."""
 
-from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -17,19 +16,22 @@ class RecordIds:
 
     def __init__(self, body: bytes, received_at: int) -> None:
         """``received_at`` is in nanoseconds since the Unix epoch."""
+        self.received_at = received_at
         self._body = body
-        self._received_at = str(received_at)
         self._digest: bytes | None = None
 
-    def complete_all(self, items: Iterable[dict[str, Any]]) -> None:
-        """Set what the valid log records of the request lack, in place."""
-        for index, item in enumerate(items):
-            self._complete(item, index)
+    def uid(self, index: int, *, timed: bool) -> str:
+        """Of the record at that place among the valid ones of the request; ``timed``: it came with a time."""
+        if self._digest is None:
+            self._digest = blake2b(self._body, digest_size=32).digest()
+        place = f"{index}" if timed else f"{index} {self.received_at}"
+        return blake2b(self._digest + place.encode(), digest_size=16).hexdigest()
 
-    def _complete(self, item: dict[str, Any], index: int) -> None:
+    def complete(self, item: dict[str, Any], index: int) -> None:
+        """Set what the log record lacks, in place."""
         timed = _is_set(item.get("timeUnixNano")) or _is_set(item.get("observedTimeUnixNano"))
         if not timed:
-            item["observedTimeUnixNano"] = self._received_at
+            item["observedTimeUnixNano"] = str(self.received_at)
         attributes = item.setdefault("attributes", [])
         for position, attribute in enumerate(attributes):
             if attribute["key"] == semconv.LOG_RECORD_UID:
@@ -37,10 +39,7 @@ class RecordIds:
                     return
                 del attributes[position]
                 break
-        if self._digest is None:
-            self._digest = blake2b(self._body, digest_size=32).digest()
-        place = f"{index}" if timed else f"{index} {self._received_at}"
-        uid = blake2b(self._digest + place.encode(), digest_size=16).hexdigest()
+        uid = self.uid(index, timed=timed)
         attributes.append({"key": semconv.LOG_RECORD_UID, "value": {"stringValue": uid}})
 
 

@@ -39,7 +39,7 @@ def spans(*items: Any) -> Decoded:
 
 
 def items(decoded: Decoded) -> list[dict[str, Any]]:
-    return [item for chunk in decoded.chunks for item in chunk.items]
+    return [item for chunk in decoded.chunks for item in chunk.items()]
 
 
 def test_an_empty_request_has_no_records() -> None:
@@ -108,7 +108,7 @@ def test_json_and_protobuf_give_the_same_records() -> None:
         ({"attributes": [{"key": "a", "value": {"doubleValue": "1e999"}}]}, "malformed_attributes"),
         ({"kind": "SPAN_KIND_MAGIC"}, "malformed_span"),
         ({"attributes": [{"key": "a", "value": {"doubleValue": []}}]}, "malformed_attributes"),
-        ({"attributes": [{"value": {"intValue": 1}}]}, "malformed_attributes"),
+        ({"attributes": [{"key": 5, "value": {"intValue": 1}}]}, "malformed_attributes"),
     ],
 )
 def test_a_malformed_span_is_refused_and_its_neighbour_kept(change: dict[str, Any], reason: str) -> None:
@@ -149,6 +149,11 @@ def test_unknown_fields_are_ignored_wherever_they_stand() -> None:
         {"key": "k", "value": {"intValue": 1}}
     ]
     assert item["links"] == [{"traceId": "ab" * 16}]
+
+
+def test_what_an_attribute_lacks_is_protobufs_default() -> None:
+    (item,) = items(logs({"attributes": [{"value": {"intValue": 1}}, {"key": "a"}]}))
+    assert item == {"attributes": [{"key": "", "value": {"intValue": 1}}, {"key": "a", "value": {}}]}
 
 
 def test_a_value_of_a_kind_that_is_not_known_is_none() -> None:

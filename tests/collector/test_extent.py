@@ -83,4 +83,4 @@ def test_what_is_no_protobuf_is_left_to_the_parser(body: bytes) -> None:
 def test_json_is_counted_by_its_objects_and_lists() -> None:
     check_json(b"{}" * MAX_PARTS)
     with pytest.raises(TooLarge):
-        check_json(b"{[" * MAX_PARTS)
+        check_json(b"[{}]" * MAX_PARTS)

@@ -83,7 +83,7 @@ def protobuf_request(*spans: Span) -> bytes:
     return bytes(request.SerializeToString())
 
 
-def test_protobuf_becomes_otlp_json_with_hexadecimal_ids(collector: Collector, kafka: Kafka) -> None:
+def test_protobuf_stays_protobuf_and_its_message_says_so(collector: Collector, kafka: Kafka) -> None:
     name = unique()
 
     answer = collector.post("/v1/traces", protobuf_request(a_protobuf_span(name, "root")), PROTOBUF)
@@ -92,10 +92,22 @@ def test_protobuf_becomes_otlp_json_with_hexadecimal_ids(collector: Collector, k
     assert not ExportTraceServiceResponse.FromString(answer.data).HasField("partial_success")
     found = messages(kafka.bootstrap_servers, semconv.TOPIC_TRACES, collector.tenant)
     (message,) = [message for message in found if name.encode() in message.value]
+    assert message.headers == [("content-type", PROTOBUF.encode())]
+    (spans,) = ExportTraceServiceRequest.FromString(message.value).resource_spans
+    assert list(spans.scope_spans[0].spans) == [a_protobuf_span(name, "root")]
+
+
+def test_protobuf_becomes_json_with_hexadecimal_ids_when_it_is_to(kafka: Kafka, tmp_path: Path) -> None:
+    name, tenant = unique(), f"t{uuid.uuid4().hex[:12]}"
+    settings = {"CELERYSCOPE_COLLECTOR_KAFKA_ENCODING": "json"}
+    with Collector(kafka.bootstrap_servers, tmp_path, settings, tenant) as collector:
+        assert collector.post("/v1/traces", protobuf_request(a_protobuf_span(name, "root")), PROTOBUF).status == 200
+
+    (message,) = messages(kafka.bootstrap_servers, semconv.TOPIC_TRACES, tenant)
+    assert message.headers == [("content-type", JSON.encode())]
     (span,) = orjson.loads(message.value)["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert (span["traceId"], span["spanId"]) == (bytes(range(16)).hex(), bytes(range(1, 9)).hex())
     assert (span["kind"], span["startTimeUnixNano"]) == (5, "17")
-    assert message.headers == [("content-type", b"application/json")]
 
 
 def test_all_records_of_a_workflow_go_to_one_partition(collector: Collector, kafka: Kafka) -> None:

@@ -1,15 +1,21 @@
 """OTLP requests as the collector puts them into Kafka, made with the worker's own encoder."""
 
+import base64
 import itertools
 import secrets
 import time
 from typing import Any
 
 import orjson
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from celeryscope import otlp, semconv
 
 _number = itertools.count(1)
+_REQUESTS = {"logs": ExportLogsServiceRequest, "spans": ExportTraceServiceRequest}
+_IDS = ("traceId", "spanId", "parentSpanId")
 TRACEBACK = """\
 Traceback (most recent call last):
   File "/srv/app/.venv/lib/python3.12/site-packages/celery/app/trace.py", line 453, in trace_task
@@ -97,3 +103,22 @@ def request(kind: str, tenant: str, *payloads: bytes) -> bytes:
     resource = otlp.attributes({semconv.SERVICE_NAME: "shop", semconv.HOST_NAME: "h1", semconv.TENANT: tenant})
     key = (orjson.dumps({"attributes": resource}), otlp.scope("celeryscope", "0"))
     return otlp.request(kind, {key: payloads})
+
+
+def as_protobuf(kind: str, request: bytes) -> bytes:
+    """The same request in protobuf; ``kind`` "spans" or "logs"."""
+    parsed = orjson.loads(request)
+    _with_base64_ids(parsed)
+    return bytes(ParseDict(parsed, _REQUESTS[kind]()).SerializeToString())
+
+
+def _with_base64_ids(part: Any) -> None:
+    # Protobuf's own JSON has bytes in base64; OTLP/JSON has these in hexadecimal.
+    if isinstance(part, dict):
+        for name in _IDS:
+            if name in part:
+                part[name] = base64.b64encode(bytes.fromhex(part[name])).decode()
+        part = list(part.values())
+    if isinstance(part, list):
+        for member in part:
+            _with_base64_ids(member)

@@ -10,25 +10,19 @@ from google.protobuf.message import DecodeError
 
 from celeryscope.errors import Rejected
 from celeryscope.service.protobuf import export_request
+from celeryscope_collector.chunks import Chunk, Dicts, Payloads
 from celeryscope_collector.otlp.answers import JSON
+from celeryscope_collector.otlp.cut import items_of, scopes
 from celeryscope_collector.otlp.extent import check_json, check_protobuf
 from celeryscope_collector.otlp.survey import surveyed
-from celeryscope_collector.otlp.validity import checked_log, checked_origin, checked_span
-from celeryscope_collector.processors import Survey
-from celeryscope_collector.records import LOGS, TRACES, Origin, Signal
+from celeryscope_collector.otlp.validity import CHECKS, checked_origin
+from celeryscope_collector.otlp.wire import NotPlain
+from celeryscope_collector.otlp.wire_survey import route
+from celeryscope_collector.otlp.wire_survey import surveyed as wire_surveyed
+from celeryscope_collector.records import Origin, Signal
 
-_CHECKS: Final = {TRACES.kind: checked_span, LOGS.kind: checked_log}
 CHUNK: Final = 50
 """So many records are judged together: one that is not plain makes the others of its chunk slow, and no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Valid records of one origin, next to each other, as OTLP/JSON dicts; None when little is known of them."""
-
-    origin: Origin
-    items: list[dict[str, Any]]
-    survey: Survey | None
 
 
 @dataclass
@@ -39,26 +33,66 @@ class Decoded:
     refused: Counter[str] = field(default_factory=Counter)
 
 
-def decode(body: bytes, media_type: str, signal: Signal) -> Decoded:
+def decode(body: bytes, media_type: str, signal: Signal, *, keep_protobuf: bool = True) -> Decoded:
     """All records of an (uncompressed) export request.
 
-    Raises Rejected when the request as a whole is not OTLP. A record that is malformed by itself is refused alone; one
-    in a malformed resource or scope is refused with it.
+    Records in protobuf stay so where that is possible, unless ``keep_protobuf`` is false. Raises Rejected when the
+    request as a whole is not OTLP. A record that is malformed by itself is refused alone; one in a malformed resource
+    or scope is refused with it.
     """
-    request = _parsed_json(body) if media_type == JSON else _parsed_protobuf(body, signal)
+    if media_type == JSON:
+        return _of_dicts(_parsed_json(body), signal)
+    check_protobuf(body, signal)
+    if keep_protobuf:
+        try:
+            return _of_payloads(body, signal)
+        except (NotPlain, DecodeError):
+            pass  # a real parser knows better what is wrong, if it is
+    return _of_dicts(_parsed_protobuf(body, signal), signal)
+
+
+def _of_dicts(request: dict[str, Any], signal: Signal) -> Decoded:
     decoded = Decoded()
-    for origin, items in _groups(request, signal, decoded.refused):
-        for start in range(0, len(items), CHUNK):
-            chunk = items[start : start + CHUNK]
-            survey = surveyed(chunk, signal)
-            if survey is None:
-                chunk = list(_valid(chunk, signal, decoded.refused))
-            decoded.chunks.append(Chunk(origin, chunk, survey))
+    for by_resource in _objects(request, signal.resource_key):
+        for by_scope in _objects(by_resource, signal.scope_key):
+            items = _objects(by_scope, signal.item_key, any_items=True)
+            origin = _origin(by_resource, by_scope)
+            if isinstance(origin, Rejected):
+                decoded.refused[origin.reason] += len(items)
+                continue
+            for start in range(0, len(items), CHUNK):
+                decoded.chunks.append(_dicts(origin, items[start : start + CHUNK], signal, decoded.refused))
     return decoded
 
 
+def _of_payloads(body: bytes, signal: Signal) -> Decoded:
+    decoded = Decoded()
+    for scope in scopes(body, signal):
+        origin = _origin(scope.by_resource, scope.by_scope)
+        if isinstance(origin, Rejected):
+            # Whether they are protobuf has to be known nevertheless.
+            decoded.refused[origin.reason] += len(items_of(scope.payloads, signal)) if scope.payloads else 0
+            continue
+        for start in range(0, len(scope.payloads), CHUNK):
+            decoded.chunks.append(_payloads(origin, scope.payloads[start : start + CHUNK], signal, decoded.refused))
+    return decoded
+
+
+def _dicts(origin: Origin, items: list[Any], signal: Signal, refused: Counter[str]) -> Dicts:
+    survey = surveyed(items, signal)
+    return Dicts(origin, items if survey is not None else list(_valid(items, signal, refused)), survey)
+
+
+def _payloads(origin: Origin, payloads: list[bytes], signal: Signal, refused: Counter[str]) -> Chunk:
+    try:
+        routes = [route(payload, signal) for payload in payloads]
+        return Payloads(origin, payloads, routes, wire_surveyed(payloads, routes, signal), signal)
+    except (NotPlain, UnicodeDecodeError):
+        return _dicts(origin, items_of(payloads, signal), signal, refused)
+
+
 def _valid(items: list[Any], signal: Signal, refused: Counter[str]) -> Iterator[dict[str, Any]]:
-    check = _CHECKS[signal.kind]
+    check = CHECKS[signal.kind]
     for item in items:
         try:
             yield check(item)
@@ -66,23 +100,16 @@ def _valid(items: list[Any], signal: Signal, refused: Counter[str]) -> Iterator[
             refused[error.reason] += 1
 
 
-def _groups(request: dict[str, Any], signal: Signal, refused: Counter[str]) -> list[tuple[Origin, list[Any]]]:
-    groups = []
-    for by_resource in _objects(request, signal.resource_key):
-        for by_scope in _objects(by_resource, signal.scope_key):
-            items = _objects(by_scope, signal.item_key, any_items=True)
-            try:
-                origin = Origin(
-                    checked_origin(by_resource.get("resource")),
-                    checked_origin(by_scope.get("scope")),
-                    _text(by_resource.get("schemaUrl")),
-                    _text(by_scope.get("schemaUrl")),
-                )
-            except Rejected as error:
-                refused[error.reason] += len(items)
-                continue
-            groups.append((origin, items))
-    return groups
+def _origin(by_resource: dict[str, Any], by_scope: dict[str, Any]) -> Origin | Rejected:
+    try:
+        return Origin(
+            checked_origin(by_resource.get("resource")),
+            checked_origin(by_scope.get("scope")),
+            _text(by_resource.get("schemaUrl")),
+            _text(by_scope.get("schemaUrl")),
+        )
+    except Rejected as error:
+        return error
 
 
 def _objects(parent: dict[str, Any], key: str, *, any_items: bool = False) -> list[Any]:
@@ -110,7 +137,6 @@ def _parsed_json(body: bytes) -> dict[str, Any]:
 
 
 def _parsed_protobuf(body: bytes, signal: Signal) -> dict[str, Any]:
-    check_protobuf(body, signal)
     try:
         return export_request(body, signal.kind)
     except DecodeError as error:

@@ -14,6 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from celeryscope.errors import Rejected
+from celeryscope_collector.records import LOGS, TRACES
 
 MAX_DEPTH: Final = 16
 """How deep arrays and maps may nest inside one value."""
@@ -200,7 +201,8 @@ def _is_attribute(attribute: Any, depth: int) -> bool:
     if type(attribute) is not dict:
         return False
     _drop_unknown(attribute, {"key", "value"})
-    return type(attribute.get("key")) is str and _is_value(attribute.setdefault("value", {}), depth)
+    # What is absent is protobuf's default value.
+    return type(attribute.setdefault("key", "")) is str and _is_value(attribute.setdefault("value", {}), depth)
 
 
 def _are(checks: dict[str, Check]) -> Check:
@@ -277,3 +279,5 @@ _SPAN: Final[dict[str, Check]] = {
     "droppedLinksCount": _is_whole,
     "status": _is_status,
 }
+CHECKS: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {TRACES.kind: checked_span, LOGS.kind: checked_log}
+"""What checks an item, by the kind of its signal."""

@@ -23,6 +23,7 @@ from figures import Figure
 from measuring import MeasurementFailed, cpu_now, in_turn
 from pipeline import load
 from pipeline.bench import Bench
+from support import messages
 
 _CONNECTIONS = 4
 _DIFFERENT = 8
@@ -58,7 +59,7 @@ def figures(bench: Bench) -> Iterator[Figure]:
         for name, encode, headers in (
             ("OTLP/JSON", _as_it_is, {"Content-Type": _JSON}),
             ("OTLP/JSON, gzip", _gzipped, {"Content-Type": _JSON, "Content-Encoding": "gzip"}),
-            ("OTLP/protobuf", load.as_protobuf, {"Content-Type": _PROTOBUF}),
+            ("OTLP/protobuf", messages.as_protobuf, {"Content-Type": _PROTOBUF}),
         )
     ]
     with Collector(bench.kafka.bootstrap_servers, bench.new_folder("collector")) as collector:
@@ -108,8 +109,8 @@ def _account(bench: Bench, collector: Collector) -> tuple[int, int, int]:
     """Records accepted and messages acknowledged as the collector says, messages that are in Kafka."""
     said = collector.get("/metrics").data.decode()
     names = ("records_accepted", "kafka_messages")
-    accepted, messages = (_sum(f"celeryscope_collector_{name}_total", said) for name in names)
-    return accepted, messages, _stored(bench.kafka.bootstrap_servers)
+    accepted, acknowledged = (_sum(f"celeryscope_collector_{name}_total", said) for name in names)
+    return accepted, acknowledged, _stored(bench.kafka.bootstrap_servers)
 
 
 def _sum(name: str, exposition: str) -> int:

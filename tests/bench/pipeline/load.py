@@ -4,22 +4,16 @@ Made with the worker's own encoder. One task in fifty fails, with a traceback; o
 is in arrays. The events have 20 to 25 attributes, the spans 14.
 """
 
-import base64
 import secrets
 import uuid
 from typing import Any
 
 import orjson
-from google.protobuf.json_format import ParseDict
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from celeryscope import otlp, semconv
 from support import messages
 
 LOGS, SPANS = "logs", "spans"
-_REQUESTS = {LOGS: ExportLogsServiceRequest, SPANS: ExportTraceServiceRequest}
-_IDS = ("traceId", "spanId", "parentSpanId")
 _FAILS_EACH, _CHAIN_EACH = 50, 10
 
 
@@ -78,13 +72,6 @@ def span(place: int) -> bytes:
     return messages.span(secrets.token_hex(16), secrets.token_hex(8), **attributes)
 
 
-def as_protobuf(kind: str, request: bytes) -> bytes:
-    """The same request in protobuf."""
-    parsed = orjson.loads(request)
-    _with_base64_ids(parsed)
-    return bytes(ParseDict(parsed, _REQUESTS[kind]()).SerializeToString())
-
-
 def _request(kind: str, payloads: list[bytes]) -> bytes:
     resource = {
         semconv.SERVICE_NAME: "shop",
@@ -99,15 +86,3 @@ def _request(kind: str, payloads: list[bytes]) -> bytes:
     }
     key = (orjson.dumps({"attributes": otlp.attributes(resource)}), otlp.scope("celeryscope", "0"))
     return bytes(otlp.request(kind, {key: payloads}))
-
-
-def _with_base64_ids(part: Any) -> None:
-    # Protobuf's own JSON has bytes in base64; OTLP/JSON has these in hexadecimal.
-    if isinstance(part, dict):
-        for name in _IDS:
-            if name in part:
-                part[name] = base64.b64encode(bytes.fromhex(part[name])).decode()
-        part = list(part.values())
-    if isinstance(part, list):
-        for member in part:
-            _with_base64_ids(member)
