@@ -177,7 +177,7 @@ def spans(kafka: str, tenant: str) -> list[dict[str, Any]]:
     return [
         span
         for message in messages(kafka, semconv.TOPIC_TRACES, tenant)
-        for by_resource in orjson.loads(message.value)["resourceSpans"]
+        for by_resource in request_in(message)["resourceSpans"]
         for by_scope in by_resource["scopeSpans"]
         for span in by_scope["spans"]
     ]
