@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from servers import Elasticsearch, Kafka, RabbitMQ, Redis
+
+# On a busy machine any example may take longer than Hypothesis' deadline, whatever it tests.
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")
