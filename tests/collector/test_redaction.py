@@ -1,14 +1,15 @@
 """Secrets under telling names and passwords in URLs do not pass; everything else does."""
 
 import copy
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from celeryscope import semconv
 from celeryscope.redaction import REDACTED, Redactor
-from celeryscope_collector.processors.redaction import redact_attributes, redact_item
-from collector_samples import text_value
+from celeryscope_collector.processors.redaction import redact_attributes, redact_item, redaction
+from collector_samples import log_record, text_value
 
 is_secret = Redactor().is_secret
 
@@ -102,3 +103,17 @@ def test_flags_and_counts_of_tokens_stay_but_a_number_as_password_does_not() -> 
         {"intValue": "17"},
         text_value(REDACTED),
     ]
+
+
+def test_long_names_are_judged_and_not_kept_in_memory() -> None:
+    prepare = redaction()
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            record = log_record(**{f"{number}-password-{'x' * 1_000_000}": "hunter2"})
+            prepare("shop").record(record)
+            assert "hunter2" not in str(record.item)
+        del record
+        assert tracemalloc.get_traced_memory()[0] < 10_000_000
+    finally:
+        tracemalloc.stop()
