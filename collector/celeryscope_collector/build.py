@@ -16,6 +16,7 @@ from celeryscope_collector.processors import ForTenant
 from celeryscope_collector.processors_file.reading import read_processors
 from celeryscope_collector.rates import Rates
 from celeryscope_collector.receiver import Receiver
+from celeryscope_collector.records import METRICS, SIGNALS
 from celeryscope_collector.settings import CollectorSettings
 from celeryscope_collector.tenant_limits import TenantLimits
 from celeryscope_collector.tokens import Anonymous, TokenFile
@@ -52,7 +53,8 @@ def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None
     processors = processors_of(settings)
     compression = None if settings.kafka_compression == "none" else settings.kafka_compression
     sending = Sending(settings.kafka_timeout, settings.max_bytes_in_flight, compression, settings.kafka_linger_ms)
-    exporter = KafkaExporter(kafka.client_options(), sending, metrics)
+    signals = (*SIGNALS, METRICS) if settings.metrics else SIGNALS
+    exporter = KafkaExporter(kafka.client_options(), sending, metrics, signals)
     pipeline = Pipeline(
         processors,
         settings.max_decompressed_bytes,
@@ -61,7 +63,9 @@ def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None
     )
     bounds = Bounds(settings.max_request_bytes, settings.max_bytes_in_flight, settings.request_timeout)
     intake = Intake(tenants, pipeline, exporter, Rates(time.monotonic, shared), metrics, bounds)
-    return Collector(tenants, exporter, Receiver(intake, metrics), _grpc(settings, intake), metrics, processors)
+    return Collector(
+        tenants, exporter, Receiver(intake, metrics, signals), _grpc(settings, intake), metrics, processors
+    )
 
 
 def _grpc(settings: CollectorSettings, intake: Intake) -> "GrpcReceiver | None":

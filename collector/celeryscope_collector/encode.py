@@ -42,11 +42,11 @@ class Encoder:
         self._frames: dict[tuple[Origin, str], _Frame] = {}
         self._builders: dict[tuple[int, str], _Builder] = {}
 
-    def add(self, origin: Origin, items: Iterable[dict[str, Any]]) -> None:
-        """Records with the same resource and scope; they become JSON."""
+    def add(self, origin: Origin, items: Iterable[dict[str, Any]], key: str | None = None) -> None:
+        """Records with the same resource and scope; they become JSON. ``key``: of the partition, if not each its own."""
         frame = self._frame(origin, JSON)
         for item in items:
-            self._add(frame, JSON, partition_key(item), orjson.dumps(item))
+            self._add(frame, JSON, partition_key(item) if key is None else key, orjson.dumps(item))
 
     def add_payloads(self, origin: Origin, payloads: Iterable[bytes], keys: Iterable[str]) -> None:
         """Records in protobuf with the same resource and scope, and the key of each one's partition."""

@@ -19,7 +19,7 @@ from celeryscope_collector.budget import Budget
 from celeryscope_collector.encode import Message
 from celeryscope_collector.kafka_check import KafkaCheck, told
 from celeryscope_collector.metrics import Metrics
-from celeryscope_collector.records import Signal
+from celeryscope_collector.records import SIGNALS, Signal
 
 _CHECK_SECONDS: Final = 5.0
 _CHECK_SECONDS_WHEN_AWAY: Final = 1.0
@@ -48,8 +48,11 @@ class KafkaExporter:
     away, requests are refused at once instead of piling up.
     """
 
-    def __init__(self, options: Mapping[str, Any], sending: Sending, metrics: Metrics) -> None:
-        """``options`` are kafka-python's for the connection."""
+    def __init__(
+        self, options: Mapping[str, Any], sending: Sending, metrics: Metrics, signals: Sequence[Signal] = SIGNALS
+    ) -> None:
+        """``options`` are kafka-python's for the connection; ``signals`` those that are sent."""
+        self._signals = signals
         self._options = dict(options)
         self._sending_as = sending
         self._timeout = sending.timeout
@@ -162,7 +165,7 @@ class KafkaExporter:
             if self._producer is None:
                 self._producer = self._new_producer()
             if self._check is None:
-                self._check = KafkaCheck(self._options)
+                self._check = KafkaCheck(self._options, self._signals)
             self._partitions = self._check.partitions()
             if failed:
                 old, self._producer = self._producer, self._new_producer()

@@ -1,7 +1,7 @@
 """Whether Kafka can take our messages now: both topics are there and every partition has a leader."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka.admin import KafkaAdminClient
@@ -14,7 +14,7 @@ from kafka.errors import (
 )
 
 from celeryscope.errors import CeleryscopeError, Unauthorized, Unavailable
-from celeryscope_collector.records import SIGNALS
+from celeryscope_collector.records import METRICS, SIGNALS, Signal
 
 _LOGGER = logging.getLogger("kafka.net.manager")
 _TIMEOUT_MS = 3000
@@ -46,8 +46,12 @@ _LOGGER.propagate = False
 class KafkaCheck:
     """Asks the brokers themselves, over a connection that is kept; blocking, for one thread at a time."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        """``options`` are kafka-python's. Raises Unavailable when no broker answers, Unauthorized when refused."""
+    def __init__(self, options: Mapping[str, Any], signals: Sequence[Signal] = SIGNALS) -> None:
+        """``options`` are kafka-python's; the topics are those of ``signals``.
+
+        Raises Unavailable when no broker answers, Unauthorized when refused.
+        """
+        self._signals = signals
         try:
             self._admin = KafkaAdminClient(
                 **options,
@@ -62,7 +66,7 @@ class KafkaCheck:
     def partitions(self) -> dict[str, int]:
         """The number of partitions of each of our topics; raises like the constructor, with the reason."""
         try:
-            answer = self._admin.describe_topics([signal.topic for signal in SIGNALS])
+            answer = self._admin.describe_topics([signal.topic for signal in self._signals])
         except (KafkaError, OSError) as error:
             raise told(error) from None
         return {topic["name"]: _usable_partitions(topic) for topic in answer}
@@ -85,6 +89,8 @@ def told(error: Exception) -> CeleryscopeError:
 
 def _usable_partitions(topic: Mapping[str, Any]) -> int:
     if topic["error_code"] == _UNKNOWN_TOPIC:
+        if topic["name"] == METRICS.topic:
+            raise Unavailable(f"the topic {topic['name']} does not exist: create it, or take no metrics")
         raise Unavailable(f"the topic {topic['name']} does not exist: run `celeryscope setup`")
     if topic["error_code"] == TopicAuthorizationFailedError.errno:
         raise Unauthorized(

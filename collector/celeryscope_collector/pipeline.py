@@ -3,17 +3,23 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+import orjson
 
 from celeryscope.errors import Rejected
 from celeryscope_collector.chain import Chain, Steps, through
 from celeryscope_collector.chunks import Chunk, Dicts
 from celeryscope_collector.encode import Encoder, Message
+from celeryscope_collector.metrics_requests import attribute_lists, decoded_metrics
 from celeryscope_collector.otlp.content import decompressed
 from celeryscope_collector.otlp.decode import decode
 from celeryscope_collector.processors import ForTenant
-from celeryscope_collector.records import LOGS, Origin, Record, Signal
+from celeryscope_collector.records import LOGS, METRICS, Origin, Record, Signal
 from celeryscope_collector.uid import RecordIds
 from celeryscope_collector.watched import Current
+
+_OF_ALL_SIGNALS: Final = frozenset({"redaction", "limits"})
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class Pipeline:
         Raises Rejected (the whole request is malformed), TooLarge or Unsupported.
         """
         body = decompressed(request.body, request.encoding, self._max_request_bytes)
+        if request.signal is METRICS:
+            return self._pass_metrics(request, body, partitions)
         decoded = decode(body, request.media_type, request.signal, keep_protobuf=self._keep_protobuf)
         if request.signal is LOGS:
             _complete(decoded.chunks, RecordIds(body, request.received_at))
@@ -78,6 +86,21 @@ class Pipeline:
             work.process(chunk, encoder)
         messages = encoder.finish()
         return Outcome(messages, work.refused + encoder.refused, work.dropped)
+
+    def _pass_metrics(self, request: ExportRequest, body: bytes, partitions: int) -> Outcome:
+        chain = Chain((name, prepare(request.tenant)) for name, prepare in self._processors.content.items())
+        # The others decide about tasks; these two bound and clean any attributes.
+        steps = [(name, step) for name, step in chain.steps(None) if name in _OF_ALL_SIGNALS]
+        encoder = Encoder(METRICS, partitions, self._max_message_bytes)
+        for origin, items in decoded_metrics(body, request.media_type):
+            changed = chain.origin(origin)
+            for attributes in attribute_lists(items):
+                record = Record(METRICS, changed, {"attributes": attributes})
+                through(steps, record, Counter())
+                attributes[:] = record.attributes
+            # All of a sender's in one partition, so that each series stays in its order.
+            encoder.add(changed, items, key=orjson.dumps(changed.resource).decode())
+        return Outcome(encoder.finish(), encoder.refused, Counter())
 
 
 def _complete(chunks: list[Chunk], ids: RecordIds) -> None:

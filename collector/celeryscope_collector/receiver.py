@@ -1,7 +1,7 @@
 """OTLP/HTTP: requests in, answers out. 200 means that every accepted record is in Kafka."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -15,23 +15,31 @@ from celeryscope_collector.metrics import Metrics
 from celeryscope_collector.otlp import answers
 from celeryscope_collector.otlp.content import Unsupported
 from celeryscope_collector.pipeline import Outcome
-from celeryscope_collector.records import SIGNALS, Signal
+from celeryscope_collector.records import METRICS, SIGNALS, Signal
 from celeryscope_collector.refusals import REFUSED, refusal
 
 _MEDIA_TYPES: Final = (answers.JSON, answers.PROTOBUF)
+_NO_METRICS: Final = (
+    "metrics are not taken here: switch them off in the sender (OTEL_METRICS_EXPORTER=none) or send them elsewhere "
+    "(OTEL_EXPORTER_OTLP_METRICS_ENDPOINT); CELERYSCOPE_COLLECTOR_METRICS=true lets this collector pass them to Kafka"
+)
 _GRPC_CODES: Final = {404: answers.NOT_FOUND, 405: answers.UNIMPLEMENTED}
 
 
 class Receiver:
     """The endpoints of HTTP."""
 
-    def __init__(self, intake: Intake, metrics: Metrics) -> None:
+    def __init__(self, intake: Intake, metrics: Metrics, signals: Sequence[Signal] = SIGNALS) -> None:
+        """``signals`` are those that are taken."""
+        self._signals = signals
         self._intake = intake
         self._metrics = metrics
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        exports = [Route(signal.path, self._endpoint(signal), methods=["POST"]) for signal in SIGNALS]
+        exports = [Route(signal.path, self._endpoint(signal), methods=["POST"]) for signal in self._signals]
+        if METRICS not in self._signals:
+            exports.append(Route(METRICS.path, _no_metrics, methods=["POST"]))
         return Starlette(
             routes=[
                 *exports,
@@ -52,7 +60,7 @@ class Receiver:
         return export
 
     async def _answer(self, request: Request, signal: Signal) -> Response:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = _media_type(request)
         answer_type = media_type if media_type in _MEDIA_TYPES else answers.JSON
         try:
             outcome = await self._accept(request, signal, media_type)
@@ -87,6 +95,15 @@ class Receiver:
 
 async def _healthz(_request: Request) -> Response:
     return PlainTextResponse("ok")
+
+
+async def _no_metrics(request: Request) -> Response:
+    answer_type = answers.PROTOBUF if _media_type(request) == answers.PROTOBUF else answers.JSON
+    return Response(answers.status(answer_type, answers.UNIMPLEMENTED, _NO_METRICS), 404, media_type=answer_type)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

@@ -28,6 +28,16 @@ TRACES: Final = Signal(
 LOGS: Final = Signal(
     "log", semconv.PATH_LOGS, semconv.TOPIC_LOGS, "resourceLogs", "scopeLogs", "logRecords", "rejectedLogRecords"
 )
+METRICS: Final = Signal(
+    "metric",
+    semconv.PATH_METRICS,
+    semconv.TOPIC_METRICS,
+    "resourceMetrics",
+    "scopeMetrics",
+    "metrics",
+    "rejectedDataPoints",
+)
+"""Passed through to whoever else reads them, when the settings say so."""
 SIGNALS: Final = (TRACES, LOGS)
 
 

@@ -64,6 +64,9 @@ class CollectorSettings(ServiceSettings):
     max_body_bytes: int = Field(64 * 1024, ge=256, description="Bytes of a log record's body.")
     max_request_bytes: int = Field(8 * _MIB, ge=1024, description="Bytes of a request as received.")
     max_decompressed_bytes: int = Field(32 * _MIB, ge=1024, description="Bytes of a request once decompressed.")
+    metrics: bool = Field(
+        False, description="Pass OTLP metrics through to the topic `celeryscope.metrics`, which has to be there."
+    )
     kafka_encoding: Literal["as_received", "json"] = Field(
         "as_received",
         description="`as_received` leaves records in protobuf so; `json` is for other consumers that read JSON only.",

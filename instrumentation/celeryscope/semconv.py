@@ -344,6 +344,8 @@ LOG_LEFT_OUT: Final = "celery.log.left_out"
 # --- Kafka ------------------------------------------------------------------------------------------------------------
 TOPIC_TRACES: Final = "celeryscope.traces"
 TOPIC_LOGS: Final = "celeryscope.logs"
+TOPIC_METRICS: Final = "celeryscope.metrics"
+"""Written only when the collector is told to pass metrics through; celeryscope itself reads none."""
 TOPIC_DEAD_LETTER: Final = "celeryscope.dead-letter"
 
 # --- Elasticsearch ----------------------------------------------------------------------------------------------------
@@ -361,3 +363,4 @@ DEFAULT_TENANT: Final = "default"
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 PATH_TRACES: Final = "/v1/traces"
 PATH_LOGS: Final = "/v1/logs"
+PATH_METRICS: Final = "/v1/metrics"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import orjson
 import pytest
+from kafka import KafkaConsumer
+from kafka.admin import KafkaAdminClient, NewTopic
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -219,6 +221,31 @@ def test_a_request_that_can_not_be_accepted_is_answered_with(
     if answer.headers["content-type"] == JSON:
         assert orjson.loads(answer.data)["message"]
     assert ("www-authenticate" in answer.headers) == (status == 401)
+
+
+@pytest.mark.parametrize("media_type", [JSON, PROTOBUF])
+def test_a_sender_of_metrics_is_told_what_to_do(collector: Collector, media_type: str) -> None:
+    answer = collector.post("/v1/metrics", b"", media_type)
+    assert (answer.status, answer.headers["content-type"]) == (404, media_type)
+    assert b"OTEL_METRICS_EXPORTER=none" in answer.data
+
+
+def test_metrics_are_passed_to_a_topic_of_their_own_when_switched_on(kafka: Kafka, tmp_path: Path) -> None:
+    with KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers) as admin:
+        admin.create_topics([NewTopic(semconv.TOPIC_METRICS, num_partitions=2, replication_factor=1)])
+    point = {"asInt": "5", "attributes": []}
+    scope = {"metrics": [{"name": unique(), "gauge": {"dataPoints": [point]}}]}
+    with Collector(kafka.bootstrap_servers, tmp_path, {"CELERYSCOPE_COLLECTOR_METRICS": "true"}) as collector:
+        answer = collector.post("/v1/metrics", orjson.dumps({"resourceMetrics": [{"scopeMetrics": [scope]}]}))
+        assert (answer.status, answer.data) == (200, b"{}")
+    consumer = KafkaConsumer(
+        semconv.TOPIC_METRICS, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest"
+    )
+    try:
+        message = next(consumer)
+    finally:
+        consumer.close()
+    assert scope["metrics"][0]["name"] in message.value.decode()
 
 
 def test_a_gzip_bomb_does_not_cost_memory(collector: Collector) -> None:

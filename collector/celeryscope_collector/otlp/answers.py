@@ -7,9 +7,10 @@ import orjson
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from celeryscope_collector.records import LOGS, Signal
+from celeryscope_collector.records import LOGS, METRICS, TRACES, Signal
 
 JSON: Final = "application/json"
 PROTOBUF: Final = "application/x-protobuf"
@@ -25,6 +26,13 @@ UNAVAILABLE: Final = 14
 UNAUTHENTICATED: Final = 16
 
 
+_RESPONSES: Final[dict[str, tuple[Any, str]]] = {
+    TRACES.kind: (ExportTraceServiceResponse, "rejected_spans"),
+    LOGS.kind: (ExportLogsServiceResponse, "rejected_log_records"),
+    METRICS.kind: (ExportMetricsServiceResponse, "rejected_data_points"),
+}
+
+
 def export_response(signal: Signal, media_type: str, refused: Counter[str]) -> bytes:
     """The answer to an export: empty, or a partial success with the number of refused records and the reasons."""
     count, message = refused.total(), "; ".join(f"{number} x {reason}" for reason, number in refused.most_common(8))
@@ -33,14 +41,11 @@ def export_response(signal: Signal, media_type: str, refused: Counter[str]) -> b
             return b"{}"
         # 64-bit integers are strings in OTLP/JSON.
         return orjson.dumps({"partialSuccess": {signal.rejected_key: str(count), "errorMessage": message}})
-    response: Any = ExportLogsServiceResponse() if signal is LOGS else ExportTraceServiceResponse()
+    make, field_name = _RESPONSES[signal.kind]
+    response: Any = make()
     if count:
-        partial = response.partial_success
-        partial.error_message = message
-        if signal is LOGS:
-            partial.rejected_log_records = count
-        else:
-            partial.rejected_spans = count
+        response.partial_success.error_message = message
+        setattr(response.partial_success, field_name, count)
     serialized: bytes = response.SerializeToString()
     return serialized
 
