@@ -43,7 +43,7 @@ class Encoder:
         self._builders: dict[tuple[int, str], _Builder] = {}
 
     def add(self, origin: Origin, items: Iterable[dict[str, Any]], key: str | None = None) -> None:
-        """Records with the same resource and scope, as JSON; ``key`` is that of their partition, else each has its own."""
+        """Records with the same resource and scope, as JSON; all into the partition of ``key``, if there is one."""
         frame = self._frame(origin, JSON)
         for item in items:
             self._add(frame, JSON, partition_key(item) if key is None else key, orjson.dumps(item))
