@@ -51,10 +51,10 @@ async def _run(
     grpc = _grpc_server(settings, collector, shared=shared is not None)
     await collector.exporter.start(on_bug=server.drain)
     drained = asyncio.create_task(_serve_grpc(grpc, draining))
-    collector.metrics.processes.set(1)
     look_for_garbage_rarely()
     try:
         with _signals(server, collector.reload):
+            collector.metrics.processes.set(1)
             announce(_where(settings, _ports(listener, grpc), kafka, collector))
             await server.serve(sockets=[listener])
     finally:

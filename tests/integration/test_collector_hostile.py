@@ -253,9 +253,9 @@ HOSTILE_PROTOBUF = {
     "infinity": (protobuf_with(body=AnyValue(double_value=float("-inf"))), {200}),
     "a key of a megabyte": (protobuf_with(attributes=[KeyValue(key=KEY)]), {200}),
     "ids of odd lengths": (protobuf_with(trace_id=b"1", span_id=b"2" * 1000), {200}),
-    "many empty records": (length_delimited(1, length_delimited(2, length_delimited(2, b"") * 1_000_000)), {413}),
-    "many attributes": (protobuf_with(attributes=[KeyValue(key="k")] * 1_000_000), {413}),
-    "many values": (protobuf_with(body=AnyValue(array_value=ArrayValue(values=[AnyValue()] * 1_000_000))), {413}),
+    "many empty records": (length_delimited(1, length_delimited(2, length_delimited(2, b"") * 600_000)), {413}),
+    "many attributes": (protobuf_with(attributes=[KeyValue(key="k")] * 600_000), {413}),
+    "many values": (protobuf_with(body=AnyValue(array_value=ArrayValue(values=[AnyValue()] * 600_000))), {413}),
     "a length beyond the end": (b"\x0a\xff\xff\xff\xff\x07", {400}),
     "a group": (b"\x0b" * 1000, {400}),
 }
@@ -317,7 +317,7 @@ def test_many_large_requests_at_once_are_refused_or_kept_but_never_too_many_held
             return 200
 
         with ThreadPoolExecutor(16) as senders:
-            statuses = set(senders.map(send, range(32)))
+            statuses = set(senders.map(send, range(16)))
     assert 200 in statuses
     assert statuses <= {200, 503, grpc.StatusCode.UNAVAILABLE}
     assert memory.peak < MAX_MEMORY, f"{memory.peak / 1e6:.0f} MB"
