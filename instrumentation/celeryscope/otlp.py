@@ -5,7 +5,7 @@ values numbers.
 """
 
 from collections.abc import Iterable, Mapping
-from json.encoder import encode_basestring as _quoted
+from json.encoder import encode_basestring
 from typing import Any
 
 import orjson
@@ -17,6 +17,8 @@ from celeryscope import semconv
 from celeryscope.__about__ import __version__
 from celeryscope.redaction import Redactor
 
+quoted = encode_basestring
+"""A text as JSON."""
 SPAN_KINDS = {
     SpanKind.INTERNAL: 1,
     SpanKind.SERVER: 2,
@@ -63,7 +65,7 @@ def encoded(values: Mapping[Any, Any]) -> str:
             continue
         kind, head = type(value), _KEYS[key if type(key) is str else str(key)]
         if kind is str:
-            parts.append(f'{head}{{"stringValue":{_quoted(value)}}}}}')
+            parts.append(f'{head}{{"stringValue":{quoted(value)}}}}}')
         elif kind is int and -(2**63) <= value < 2**63:
             parts.append(f'{head}{{"intValue":"{value}"}}}}')
         elif kind is float and value - value == 0:  # NaN and infinities have no JSON number
@@ -82,7 +84,7 @@ class _Keys(dict[str, str]):
     """What stands before a value, by its attribute's key: few keys are used again and again."""
 
     def __missing__(self, key: str) -> str:
-        made = f'{{"key":{_quoted(key)},"value":'
+        made = f'{{"key":{quoted(key)},"value":'
         if len(self) < _KEYS_MOST:
             self[key] = made
         return made
@@ -90,6 +92,11 @@ class _Keys(dict[str, str]):
 
 _KEYS_MOST = 2_000
 _KEYS = _Keys()
+
+
+def head(key: str) -> str:
+    """What stands before an attribute's value."""
+    return _KEYS[key]
 
 
 def log_record(
@@ -103,12 +110,12 @@ def log_record(
     span_id: str = "",
 ) -> bytes:
     """A ``LogRecord``; ``attributes`` as made by ``encoded``, severity by its text ("INFO"), ids hexadecimal."""
-    name = f',"eventName":{_quoted(event_name)}' if event_name else ""
+    name = f',"eventName":{quoted(event_name)}' if event_name else ""
     trace = f',"traceId":"{trace_id}"' if trace_id else ""
     span = f',"spanId":"{span_id}"' if span_id else ""
     return _bytes(
         f'{{"timeUnixNano":"{time_ns}","severityNumber":{SEVERITY_NUMBERS[severity_text]}'
-        f',"severityText":"{severity_text}","body":{{"stringValue":{_quoted(body)}}}'
+        f',"severityText":"{severity_text}","body":{{"stringValue":{quoted(body)}}}'
         f',"attributes":[{attributes}]{name}{trace}{span}}}'
     )
 
@@ -135,13 +142,13 @@ def span(  # noqa: PLR0913 - an OTLP span has that many fields
     ``status`` are OTLP's numbers.
     """
     parent = f',"parentSpanId":"{parent_id}"' if parent_id else ""
-    state = f',"traceState":{_quoted(trace_state)}' if trace_state else ""
+    state = f',"traceState":{quoted(trace_state)}' if trace_state else ""
     more = f',"events":[{events}]' if events else ""
     linked = f',"links":[{links}]' if links else ""
-    said = f',"message":{_quoted(message)}' if message else ""
+    said = f',"message":{quoted(message)}' if message else ""
     return _bytes(
         f'{{"traceId":"{trace_id}","spanId":"{span_id}"{parent}{state}'
-        f',"name":{_quoted(name)},"kind":{kind}'
+        f',"name":{quoted(name)},"kind":{kind}'
         f',"startTimeUnixNano":"{started_ns}","endTimeUnixNano":"{ended_ns}"'
         f',"attributes":[{attributes}],"status":{{"code":{status}{said}}}{more}{linked}}}'
     )
@@ -181,7 +188,7 @@ def span_hex(span_id: int) -> str:
 def events(of_span: Iterable[tuple[int, str, Mapping[str, Any]]], redactor: Redactor) -> str:
     """The events of a span, each (time in ns, name, attributes), as JSON without brackets."""
     return ",".join(
-        f'{{"timeUnixNano":"{time_ns}","name":{_quoted(_text(name))},"attributes":[{encoded(redactor.fields(said))}]}}'
+        f'{{"timeUnixNano":"{time_ns}","name":{quoted(_text(name))},"attributes":[{encoded(redactor.fields(said))}]}}'
         for time_ns, name, said in of_span
     )
 

@@ -9,10 +9,11 @@ import orjson
 
 from celeryscope.otlp import EVENTS_SCOPE, SPANS_SCOPE
 from celeryscope.spool import format as frame
+from celeryscope.spool import plain_ends
 from celeryscope.spool.batch import Batch
 from celeryscope.spool.folder import Segment
 from celeryscope.spool.ledger import DROPPED_CORRUPT, DROPPED_DELETED, DROPPED_TORN, DROPPED_UNWRITTEN
-from celeryscope.spool.state import Start, ended, sent
+from celeryscope.spool.state import End, Start, ended, sent
 
 
 @dataclass(slots=True)
@@ -170,7 +171,7 @@ class ProcessReader:
             dropped[DROPPED_CORRUPT] += item.records
         else:
             start = opened.start
-            self._add_made(item, batch, lambda: ended(start, orjson.loads(item.payload)))
+            self._add_made(item, batch, lambda: _ended(start, orjson.loads(item.payload)))
 
     def _add_made(self, item: frame.Frame, batch: Batch, make: Callable[[], tuple[bytes | None, bytes | None]]) -> None:
         """Add the event and the span of a frame that holds a short form."""
@@ -219,3 +220,7 @@ class ProcessReader:
         if missing:
             dropped[self._why_missing] += missing
         self.position.number = max(last, self.position.number)
+
+
+def _ended(start: Start, end: End) -> tuple[bytes | None, bytes | None]:
+    return plain_ends.ended(start, end) or ended(start, end)

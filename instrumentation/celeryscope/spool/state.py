@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 from celeryscope import otlp, semconv, tasks
 
 # Looked up once: an enumeration's members are slow keys, and there is a span for each task.
-_PRODUCER, _CONSUMER = otlp.SPAN_KINDS[SpanKind.PRODUCER], otlp.SPAN_KINDS[SpanKind.CONSUMER]
+PRODUCER, CONSUMER = otlp.SPAN_KINDS[SpanKind.PRODUCER], otlp.SPAN_KINDS[SpanKind.CONSUMER]
 
 
 class Start(TypedDict):
@@ -149,7 +149,7 @@ def _span(start: Start, end: End, span: SpanEnd, shared: str) -> bytes:
         span_id=start["span_id"],
         parent_id=start["parent_id"],
         name=span.get("name") or f"run/{start['name']}",
-        kind=_CONSUMER,
+        kind=CONSUMER,
         started_ns=start["time_ns"],
         ended_ns=span["ended_ns"],
         attributes=otlp.joined(shared, otlp.encoded(said), span.get("attributes", "")),
@@ -205,7 +205,7 @@ def sent_span(sent: Sent, values: dict[str, Any], status: int = 0, message: str 
         span_id=sent["span_id"],
         parent_id=sent["parent_id"],
         name=f"apply_async/{sent['name']}",
-        kind=_PRODUCER,
+        kind=PRODUCER,
         started_ns=sent["started_ns"],
         ended_ns=sent["ended_ns"],
         attributes=otlp.encoded(sent_span_attributes(values)),
