@@ -46,6 +46,8 @@ _DEEPEST: Final = 8
 _MOST_ITEMS: Final = 1000
 _SHORTEST: Final = len("pw=x")
 _FRAME_MOST: Final = 2048
+_NAME_MOST: Final = 256
+"""Characters of names and frames that are remembered; longer ones would fill the memory."""
 _FRAME: Final = '\n  File "'
 _SEPARATORS: Final = str.maketrans("", "", "-_. ")
 # What follows "://": a user, maybe empty, a colon, and the password up to the last @ of this URL. The password never
@@ -72,7 +74,12 @@ class Redactor:
         def is_secret(name: str) -> bool:
             return name not in kept and bool(part.search(_squeezed(name)) or ending.search(name))
 
-        self.is_secret: Callable[[str], bool] = lru_cache(maxsize=8192)(is_secret if by_name else lambda _: False)
+        remembered = lru_cache(maxsize=8192)(is_secret)
+        self.is_secret: Callable[[str], bool] = (
+            (lambda name: (remembered if len(name) <= _NAME_MOST else is_secret)(name))
+            if by_name
+            else lambda _name: False
+        )
         """Whether a key's value is a secret."""
         self._in_text = NamedSecrets(parts, DENIED_ENDINGS) if by_name else None
         self._frame = lru_cache(maxsize=1024)(self._redacted_frame)
