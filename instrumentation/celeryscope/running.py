@@ -134,7 +134,7 @@ class Running:
         start["trace_id"] = ids.trace_id
         if span.is_recording() and (isinstance(span, TaskSpan) or span.get_span_context().trace_flags.sampled):
             start["span_id"], start["parent_id"] = ids.span_id, ids.parent_id
-        token = context_api.attach(trace.set_span_in_context(span, context))
+        token = context_api.attach(context)
         setattr(request, tasks.ATTEMPT, Attempt(start, key, clock, span, token))
         self._recorder.start(start, key)
 

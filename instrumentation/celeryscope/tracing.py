@@ -79,7 +79,7 @@ class TaskSpans:
     def begin_run(
         self, name: str, request: Context, root_id: str | None, attributes: Callable[[], Mapping[str, Any]], key: int
     ) -> tuple[trace.Span, context_api.Context]:
-        """The CONSUMER span of the delivery ``key``, below the publisher's, and the context it is to be current in.
+        """The CONSUMER span of the delivery ``key``, below the publisher's, and the context in which it is current.
 
         ``attributes`` as in ``begin_publish``.
         """
@@ -91,12 +91,12 @@ class TaskSpans:
             span = self._light(name, trace.SpanKind.CONSUMER, root_id, above)
             if previous and isinstance(span, TaskSpan):
                 span.links.append(previous)
-            return span, context
+            return span, _with(span, context)
         context = _callers() if source.get(_EAGER) else propagate.extract(request, getter=celery_getter)
         span = self._heavy(name, trace.SpanKind.CONSUMER, root_id, attributes(), context, previous)
         if self._processor is not None:
             self._processor.keys[span.get_span_context().span_id] = key
-        return span, context
+        return span, _with(span, context)
 
     def end(self, span: trace.Span, last: Mapping[str, Any]) -> TaskSpan | None:
         """End the span; returned when the caller has to write it, and ``last``, attributes known only now, with it."""
@@ -177,6 +177,11 @@ def _publisher(request: Context, source: Mapping[str, Any]) -> tuple[_Above | No
     return _above(trace.get_current_span(context).get_span_context()), context
 
 
+def _with(span: trace.Span, context: context_api.Context) -> context_api.Context:
+    """The context with the span as its current one; OpenTelemetry's own function copies even an empty context twice."""
+    return trace.set_span_in_context(span, context) if context else context_api.Context({_CURRENT_SPAN: span})
+
+
 def inject_into(headers: dict[str, Any], span: trace.Span) -> None:
     """Put the trace context, with the span as the current one, into a message's headers; what is commonest at once."""
     known = propagate.get_global_textmap() is _DEFAULT_PROPAGATOR
@@ -191,6 +196,7 @@ def _callers() -> context_api.Context:
     return context_api.get_current()
 
 
+(_CURRENT_SPAN,) = trace.set_span_in_context(trace.INVALID_SPAN, context_api.Context())
 _EAGER = "is_eager"
 _TRACEPARENT = "traceparent"
 _W3C = re.compile("00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]([0-9a-f])")
