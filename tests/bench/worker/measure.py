@@ -79,6 +79,8 @@ class Bench:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CELERYSCOPE_", "OTEL_"))}
         return clean | {
             "PYTHONPATH": os.pathsep.join(filter(None, [str(_PACKAGE), os.environ.get("PYTHONPATH")])),
+            # The order of sets and dicts is each process's own otherwise, and so is its speed.
+            "PYTHONHASHSEED": "0",
             "BENCH_REDIS": self._url,
             "BENCH_QUEUE": QUEUE,
             "BENCH_PEER": worker.peer,
