@@ -356,6 +356,6 @@ def test_a_password_is_redacted_in_whatever_text_it_stands(before: str, after: s
 
 @pytest.mark.parametrize("hostile", ["://a:" * 200_000 + "@", "://" + "a" * 1_000_000 + "@", "://a:" + "b" * 1_000_000])
 def test_a_hostile_text_does_not_take_long(hostile: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     redact_urls(hostile + "@")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
