@@ -1,6 +1,7 @@
 """The bridge from standard library logging."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -57,8 +58,12 @@ class LogBridge:
         self._installed = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless it is about our own writing. No lock of ours is held over it, nor over a fork."""
-        if getattr(self._busy, "now", False) or (record.threadName or "").startswith(_OUR_THREADS):
+        """Write the record, unless it is about our own writing, or the interpreter is being taken apart.
+
+        No lock of ours is held over it, nor over a fork.
+        """
+        ours = getattr(self._busy, "now", False) or (record.threadName or "").startswith(_OUR_THREADS)
+        if ours or sys.is_finalizing():
             return
         self._busy.now = True
         try:

@@ -61,6 +61,18 @@ def test_a_program_prints_what_it_prints_without_us(code: str, printed: str, tmp
     assert sent == [printed.strip().removeprefix("> ").removeprefix("WARNING in <string>: ")]
 
 
+def test_what_is_said_while_the_interpreter_ends_is_printed_and_no_more(tmp_path: Path, sink: Sink) -> None:
+    code = """
+class Talkative:
+    def __del__(self):
+        logging.getLogger("shop").warning("closed late")
+sys.modules["shop.kept"] = kept = type(sys)("shop.kept")
+kept.talkative = Talkative()
+"""
+    stderr, _ = _printed_by(code, tmp_path, sink)
+    assert stderr == "closed late\n"
+
+
 def test_loggers_are_heard_that_do_not_propagate_or_are_set_up_anew(recorder: Recorder, sink: Sink) -> None:
     bridge = LogBridge(Lines(recorder))
     bridge.install()
