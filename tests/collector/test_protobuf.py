@@ -1,14 +1,17 @@
 """Records in protobuf pass as they came, and never differently from how they would have passed as JSON."""
 
+import base64
 import copy
+import math
 from typing import Any
 
 import orjson
 import pytest
-from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -234,3 +237,29 @@ def test_a_request_that_is_no_protobuf_is_rejected_as_a_whole() -> None:
     broken = field(2, b"\x0a\xff")
     with pytest.raises(Rejected):
         decode(field(1, field(2, good + broken)), PROTOBUF, LOGS)
+
+
+def with_hexadecimal_ids(part: Any) -> Any:
+    if isinstance(part, dict):
+        ids = {"traceId", "spanId", "parentSpanId"}
+        return {
+            name: base64.b64decode(value).hex() if name in ids else with_hexadecimal_ids(value)
+            for name, value in part.items()
+        }
+    return [with_hexadecimal_ids(member) for member in part] if isinstance(part, list) else part
+
+
+@some
+@given(st.sampled_from([LOGS, TRACES]), st.data())
+def test_our_dicts_of_protobuf_are_those_of_protobufs_own_json(signal: Signal, data: st.DataObject) -> None:
+    body = data.draw(requests(signal))
+    message = {LOGS: ExportLogsServiceRequest, TRACES: ExportTraceServiceRequest}[signal].FromString(body)
+    expected = with_hexadecimal_ids(MessageToDict(message, use_integers_for_enums=True))
+    assert export_request(body, signal.kind) == expected
+
+
+@pytest.mark.parametrize("number", [0.0, 1.0, -1.5, math.inf, -math.inf, math.nan])
+def test_numbers_that_json_has_not_are_named(number: float) -> None:
+    body = request_of(log(body=AnyValue(double_value=number)))
+    expected = MessageToDict(ExportLogsServiceRequest.FromString(body))
+    assert export_request(body, "log") == expected
