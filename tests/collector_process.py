@@ -152,12 +152,21 @@ def resource_of(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def log_records(kafka: str, tenant: str) -> list[dict[str, Any]]:
+    return _records(kafka, semconv.TOPIC_LOGS, tenant, ("resourceLogs", "scopeLogs", "logRecords"))
+
+
+def spans(kafka: str, tenant: str) -> list[dict[str, Any]]:
+    return _records(kafka, semconv.TOPIC_TRACES, tenant, ("resourceSpans", "scopeSpans", "spans"))
+
+
+def _records(kafka: str, topic: str, tenant: str, levels: tuple[str, str, str]) -> list[dict[str, Any]]:
+    by_resources, by_scopes, records = levels
     return [
         record
-        for message in messages(kafka, semconv.TOPIC_LOGS, tenant)
-        for by_resource in request_in(message)["resourceLogs"]
-        for by_scope in by_resource["scopeLogs"]
-        for record in by_scope["logRecords"]
+        for message in messages(kafka, topic, tenant)
+        for by_resource in request_in(message)[by_resources]
+        for by_scope in by_resource[by_scopes]
+        for record in by_scope[records]
     ]
 
 
@@ -171,16 +180,6 @@ def account(collector: Collector, signal: str) -> Counter[str]:
                 why = sample.labels.get("processor") or sample.labels.get("reason") or ""
                 found[f"{fate} {why}".strip()] += int(sample.value)
     return found
-
-
-def spans(kafka: str, tenant: str) -> list[dict[str, Any]]:
-    return [
-        span
-        for message in messages(kafka, semconv.TOPIC_TRACES, tenant)
-        for by_resource in request_in(message)["resourceSpans"]
-        for by_scope in by_resource["scopeSpans"]
-        for span in by_scope["spans"]
-    ]
 
 
 def attributes_of(record: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from celeryscope_collector.otlp.wire import field
 from celeryscope_collector.records import LOGS, METRICS, TRACES, Signal
 
 JSON: Final = "application/json"
@@ -59,22 +60,8 @@ def status(media_type: str, code: int, message: str, retry_after: int | None = N
     if media_type == JSON:
         return orjson.dumps({"code": code, "message": message})
     # Fields of google/rpc/status.proto and error_details.proto, too few to need generated classes.
-    encoded = bytes((0x08, code)) + _field(2, message.encode())
+    encoded = bytes((0x08, code)) + field(2, message.encode())
     if retry_after is not None:
-        retry_info = _field(1, Duration(seconds=retry_after).SerializeToString())
-        encoded += _field(3, AnyMessage(type_url=_RETRY_INFO, value=retry_info).SerializeToString())
+        retry_info = field(1, Duration(seconds=retry_after).SerializeToString())
+        encoded += field(3, AnyMessage(type_url=_RETRY_INFO, value=retry_info).SerializeToString())
     return encoded
-
-
-def _field(number: int, content: bytes) -> bytes:
-    # Wire type 2, length-delimited.
-    return bytes((number << 3 | 2,)) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
