@@ -8,16 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
 
 from celeryscope import semconv
 from celeryscope.errors import Unavailable
 from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.kafka_admin import admin_client
 from celeryscope_pipelines.kafka_errors import our_kafka_errors
 from celeryscope_pipelines.topic_reader import places, read_at
 
 _TOPICS: Final = (semconv.TOPIC_TRACES, semconv.TOPIC_LOGS)
-_TIMEOUT_MS: Final = 5000
 _RATE_SECONDS: Final = 60
 
 
@@ -43,7 +42,7 @@ def lag_of(kafka: KafkaSettings, group: str, now: datetime) -> list[PartitionLag
     Raises Unavailable when Kafka is away, NotFound when the topics are missing, Unauthorized.
     """
     _require_reachable(kafka)
-    with our_kafka_errors(), closing(_admin(kafka)) as admin:
+    with our_kafka_errors(), closing(admin_client(kafka, "celeryscope-status")) as admin:
         done: dict[TopicPartition, Any] = admin.list_group_offsets({group: None})[group]
     found: list[PartitionLag] = []
     for topic in _TOPICS:
@@ -86,13 +85,3 @@ def _require_reachable(kafka: KafkaSettings) -> None:
             continue
         return
     raise Unavailable("Kafka does not answer. Is it running, and is CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS right?")
-
-
-def _admin(kafka: KafkaSettings) -> KafkaAdminClient:
-    return KafkaAdminClient(
-        **kafka.client_options(),
-        client_id="celeryscope-status",
-        bootstrap_timeout_ms=_TIMEOUT_MS,
-        request_timeout_ms=2 * _TIMEOUT_MS,
-        reconnect_backoff_max_ms=1000,
-    )

@@ -132,6 +132,7 @@ def test_what_a_collector_dropped_on_purpose_is_no_loss(
     environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
 ) -> None:
     registry = CollectorRegistry()
+    Counter("celeryscope_collector_records_unavailable", "", ["signal"], registry=registry).labels("log").inc(3)
     Counter("celeryscope_collector_records_dropped", "", ["signal", "processor"], registry=registry).labels(
         "log", "sampling"
     ).inc(7)
@@ -140,7 +141,7 @@ def test_what_a_collector_dropped_on_purpose_is_no_loss(
         put(producer, tenant, messages.line("kept"), heartbeat("family", shipped=9))
         collector = ["--collector", f"http://127.0.0.1:{server.server_port}"]
         found = account(environ, "--tenant", tenant, "--wait", "20", *collector)
-        assert found["collectors"]["dropped"] == {"sampling": 7}
+        assert (found["collectors"]["dropped"], found["collectors"]["unavailable"]) == ({"sampling": 7}, 3)
         assert found["balanced"]
         put(producer, tenant, heartbeat("family", shipped=12))
         until(lambda: unaccounted(environ, "--tenant", tenant, *collector) == {"shop on h1": 9})

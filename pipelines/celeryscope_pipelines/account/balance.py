@@ -64,14 +64,19 @@ class Collectors:
     refused: Counter[str] = field(default_factory=Counter)
     """By reason; workers count these as dropped."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """By processor; accepted all the same."""
+    """By processor; their senders had them accepted all the same."""
+    received: int = 0
+    unavailable: int = 0
+    """Answered with 503: their senders still have them."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "reached": self.reached,
             "unreachable": self.unreachable,
+            "received": self.received,
             "accepted": self.accepted,
+            "unavailable": self.unavailable,
             "refused": dict(self.refused),
             "dropped": dict(self.dropped),
         }

@@ -19,6 +19,8 @@ def of_collectors(urls: Iterable[str]) -> Collectors:
             total.unreachable.append(url)
             continue
         total.reached.append(url)
+        total.received += int(told.total(f"{_PREFIX}_received_total"))
+        total.unavailable += int(told.total(f"{_PREFIX}_unavailable_total"))
         total.accepted += int(told.total(f"{_PREFIX}_accepted_total"))
         total.refused += told.by(f"{_PREFIX}_refused_total", "reason")
         total.dropped += told.by(f"{_PREFIX}_dropped_total", "processor")

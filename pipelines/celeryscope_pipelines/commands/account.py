@@ -111,7 +111,9 @@ def _collectors(account: Account) -> list[tuple[str, str]]:
         return []
     return [
         ("collectors, since they started", ""),
-        ("  accepted", f"{collectors.accepted:,}"),
+        ("  received", f"{collectors.received:,}"),
+        ("  accepted: in Kafka", f"{collectors.accepted:,}"),
+        ("  left with their senders", f"{collectors.unavailable:,}"),
         *_reasons("  refused", collectors.refused),
         *_reasons("  dropped", collectors.dropped),
     ]

@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
 
 from celeryscope import semconv
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.dead_letters.reader import read_dead_letters
+from celeryscope_pipelines.kafka_admin import admin_client
 from celeryscope_pipelines.kafka_errors import our_kafka_errors
-
-_TIMEOUT_MS = 5000
 
 
 @dataclass(slots=True)
@@ -37,7 +35,7 @@ class Purge:
     def carry_out(self, kafka: KafkaSettings) -> None:
         """Delete them; letters that came since this was planned stay. Raises Unavailable or Unauthorized."""
         ends = {TopicPartition(semconv.TOPIC_DEAD_LETTER, partition): end for partition, end in self.ends.items()}
-        with our_kafka_errors(), closing(_admin(kafka)) as admin:
+        with our_kafka_errors(), closing(admin_client(kafka, "celeryscope-dead-letters")) as admin:
             admin.delete_records(ends)
 
 
@@ -61,13 +59,3 @@ def plan_purge(kafka: KafkaSettings, before: datetime | None, upto: tuple[int, i
         purge.oldest = min(purge.oldest or letter.time, letter.time)
         purge.newest = max(purge.newest or letter.time, letter.time)
     return purge
-
-
-def _admin(kafka: KafkaSettings) -> KafkaAdminClient:
-    return KafkaAdminClient(
-        **kafka.client_options(),
-        client_id="celeryscope-dead-letters",
-        bootstrap_timeout_ms=_TIMEOUT_MS,
-        request_timeout_ms=2 * _TIMEOUT_MS,
-        reconnect_backoff_max_ms=1000,
-    )

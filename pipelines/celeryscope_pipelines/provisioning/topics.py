@@ -11,6 +11,7 @@ from celeryscope import semconv
 from celeryscope.errors import ConfigError
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.dead_letters import MAX_BYTES
+from celeryscope_pipelines.kafka_admin import admin_client
 from celeryscope_pipelines.kafka_errors import our_kafka_errors
 from celeryscope_pipelines.provisioning.changes import Action, Change
 from celeryscope_pipelines.provisioning.plan import Plan
@@ -21,7 +22,6 @@ _PARTITIONS: Final = 6
 _REPLICATION: Final = 3
 _DEAD_LETTER_SECONDS: Final = 30 * 86_400
 _FOR_EVER: Final = -1
-_TIMEOUT_MS: Final = 5000
 
 
 def provision_topics(kafka: KafkaSettings, plan: Plan, *, dry_run: bool = False) -> Iterator[Change]:
@@ -30,7 +30,7 @@ def provision_topics(kafka: KafkaSettings, plan: Plan, *, dry_run: bool = False)
     Raises Unavailable when Kafka is away, Unauthorized when it refuses us, ConfigError for a replication that the
     cluster has too few brokers for. What was done before stays.
     """
-    with our_kafka_errors(), closing(_admin(kafka)) as admin:
+    with our_kafka_errors(), closing(admin_client(kafka, "celeryscope-setup")) as admin:
         brokers = len(admin.describe_cluster()["brokers"])
         replication = plan.replication or min(_REPLICATION, brokers)
         if replication > brokers:
@@ -41,16 +41,6 @@ def provision_topics(kafka: KafkaSettings, plan: Plan, *, dry_run: bool = False)
                 yield _adjust(admin, name, found[name], plan, dry_run=dry_run)
             else:
                 yield _create(admin, name, _new_topic(name, replication, plan), dry_run=dry_run)
-
-
-def _admin(kafka: KafkaSettings) -> KafkaAdminClient:
-    return KafkaAdminClient(
-        **kafka.client_options(),
-        client_id="celeryscope-setup",
-        bootstrap_timeout_ms=_TIMEOUT_MS,
-        request_timeout_ms=2 * _TIMEOUT_MS,
-        reconnect_backoff_max_ms=1000,
-    )
 
 
 def _partitions(topic: Mapping[str, Any]) -> int:
