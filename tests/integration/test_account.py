@@ -91,10 +91,9 @@ def account(environ: dict[str, str], *arguments: str, code: int = 0) -> dict[str
 
 
 def unaccounted(environ: dict[str, str], *arguments: str) -> dict[str, int]:
-    """How many records of each sender are not in Kafka, whatever the collectors dropped."""
-    found: dict[str, int] = json.loads(celeryscope(environ, "account", "--json", *arguments).stdout)[
-        "unaccounted_by_sender"
-    ]
+    """How many records of each sender are not in Kafka, whatever the collectors dropped; none while nobody can say."""
+    done = celeryscope(environ, "account", "--json", *arguments)
+    found: dict[str, int] = json.loads(done.stdout)["unaccounted_by_sender"] if done.exit_code in {0, 1} else {}
     return found
 
 
@@ -103,11 +102,11 @@ def test_what_heartbeats_tell_of_must_be_in_kafka(
 ) -> None:
     put(producer, tenant, *(messages.line(f"line {number}") for number in range(8)))
     put(producer, tenant, heartbeat("family", shipped=4), heartbeat("family", shipped=10, quota=2))
-    found = account(environ, "--tenant", tenant, "--wait", "20")
+    found = account(environ, "--tenant", tenant, "--wait", "60")
     assert found["workers"]["shipped"] == found["kafka"]["distinct"] == 10
     assert found["workers"]["dropped"] == {"quota": 2}
     put(producer, tenant, heartbeat("family", shipped=14))
-    until(lambda: unaccounted(environ, "--tenant", tenant) == {"shop on h1": 3})
+    until(lambda: unaccounted(environ, "--tenant", tenant) == {"shop on h1": 3}, timeout=60)
     done = celeryscope(environ, "account", "--tenant", tenant)
     assert "3 records that were shipped are not in Kafka. shop on h1: 3." in done.stderr
     assert "127.0.0.1:1 could not be asked what it dropped on purpose" in done.stderr
@@ -117,11 +116,11 @@ def test_in_a_time_window_only_what_was_shipped_in_it_counts(
     environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
 ) -> None:
     put(producer, tenant, messages.line("before"), heartbeat("family", shipped=1_000_000))
-    until(lambda: unaccounted(environ, "--tenant", tenant) != {})
+    until(lambda: unaccounted(environ, "--tenant", tenant) != {}, timeout=60)
     since = datetime.now(UTC)
     put(producer, tenant, heartbeat("family", shipped=1_000_001), messages.line("in it"))
     put(producer, tenant, heartbeat("family", shipped=1_000_003))
-    found = account(environ, "--tenant", tenant, "--wait", "20", "--since", since.isoformat())
+    found = account(environ, "--tenant", tenant, "--wait", "60", "--since", since.isoformat())
     assert (found["workers"]["shipped"], found["kafka"]["distinct"]) == (2, 3)
     before = ["--until", since.isoformat(), "--since", (since - timedelta(minutes=5)).isoformat()]
     found = account(environ, "--tenant", tenant, *before)
@@ -140,11 +139,11 @@ def test_what_a_collector_dropped_on_purpose_is_no_loss(
     try:
         put(producer, tenant, messages.line("kept"), heartbeat("family", shipped=9))
         collector = ["--collector", f"http://127.0.0.1:{server.server_port}"]
-        found = account(environ, "--tenant", tenant, "--wait", "20", *collector)
+        found = account(environ, "--tenant", tenant, "--wait", "60", *collector)
         assert (found["collectors"]["dropped"], found["collectors"]["unavailable"]) == ({"sampling": 7}, 3)
         assert found["balanced"]
         put(producer, tenant, heartbeat("family", shipped=12))
-        until(lambda: unaccounted(environ, "--tenant", tenant, *collector) == {"shop on h1": 9})
+        until(lambda: unaccounted(environ, "--tenant", tenant, *collector) == {"shop on h1": 9}, timeout=60)
         assert account(environ, "--tenant", tenant, *collector, code=1)["unaccounted"] == 2
     finally:
         server.shutdown()
@@ -173,7 +172,7 @@ def test_a_missing_record_is_named_with_its_message_and_what_to_do(
     environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str, elasticsearch: Elasticsearch
 ) -> None:
     put(producer, tenant, messages.line("kept"), messages.line("gone", gone=1))
-    assert account(environ, "--tenant", tenant, "--wait", "20")["balanced"]
+    assert account(environ, "--tenant", tenant, "--wait", "60")["balanced"]
     with Client(elasticsearch.url) as client:
         index = f"logs-celery.otel-{tenant}"
         (gone,) = client.search(index=index, query={"term": {"gone": 1}})["hits"]["hits"]
@@ -192,12 +191,12 @@ def test_a_dead_letter_stands_for_its_record_by_reason_and_its_replays_change_no
 ) -> None:
     refused = messages.vital(semconv.EVENT_WORKER_HEARTBEAT)  # of a worker without a name
     put(producer, tenant, refused, messages.line("fine"))
-    found = account(environ, "--tenant", tenant, "--wait", "20")
+    found = account(environ, "--tenant", tenant, "--wait", "60")
     assert found["dead_letters_by_reason"] == {"event_without_name": 1}
     assert found["found"]["logs"] == 1
     for replays in (1, 2):
         assert celeryscope(environ, "dead-letter", "replay", "--all").exit_code == 0
-        again = account(environ, "--tenant", tenant, "--wait", "20")
+        again = account(environ, "--tenant", tenant, "--wait", "60")
         assert again["kafka"]["repeated"] == 2**replays - 1
         assert (again["found"], again["dead_letters"]) == (found["found"], 1)
 
@@ -213,9 +212,9 @@ def test_status_tells_what_is_not_indexed_yet_how_old_it_is_and_what_was_put_asi
     environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
 ) -> None:
     put(producer, tenant, messages.line("fine"), messages.vital(semconv.EVENT_WORKER_HEARTBEAT))
-    account(environ, "--tenant", tenant, "--wait", "20")
+    account(environ, "--tenant", tenant, "--wait", "60")
     asked = {"CELERYSCOPE_PIPELINE_INDEXERS": f"http://127.0.0.1:{indexer.port}"}
-    until(lambda: status(environ, tenant)["behind"] == 0, what="all of it is committed")
+    until(lambda: status(environ, tenant)["behind"] == 0, what="all of it is committed", timeout=60)
     found = status(environ, tenant, **asked)
     assert (found["oldest_unread_seconds"], found["expired_unread"]) == (None, 0)
     assert len(found["partitions"]) == 12
@@ -237,7 +236,7 @@ def test_messages_that_kafka_forgot_before_they_were_indexed_are_counted(
     environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, apart: Kafka, tenant: str
 ) -> None:
     put(producer, tenant, messages.line("fine"))
-    account(environ, "--tenant", tenant, "--wait", "20")
+    account(environ, "--tenant", tenant, "--wait", "60")
     request = messages.request("logs", tenant, messages.line("forgotten"))
     place = TopicPartition(semconv.TOPIC_LOGS, 0)
     offset = producer.send(place.topic, request, partition=place.partition).get(timeout=20).offset
