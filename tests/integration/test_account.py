@@ -90,11 +90,17 @@ def account(environ: dict[str, str], *arguments: str, code: int = 0) -> dict[str
     return found
 
 
-def unaccounted(environ: dict[str, str], *arguments: str) -> dict[str, int]:
-    """How many records of each sender are not in Kafka, whatever the collectors dropped; none while nobody can say."""
+def now(environ: dict[str, str], *arguments: str) -> dict[str, Any]:
+    """The account as it is at this moment; without content while nobody can say."""
     done = celeryscope(environ, "account", "--json", *arguments)
-    found: dict[str, int] = json.loads(done.stdout)["unaccounted_by_sender"] if done.exit_code in {0, 1} else {}
-    return found
+    nothing: dict[str, Any] = {"workers": None, "unaccounted_by_sender": {}}
+    return json.loads(done.stdout) if done.exit_code in {0, 1} else nothing
+
+
+def shipped(environ: dict[str, str], *arguments: str) -> int | None:
+    """What the heartbeats that are indexed by now say was shipped."""
+    workers = now(environ, *arguments)["workers"]
+    return workers and workers["shipped"]
 
 
 def test_what_heartbeats_tell_of_must_be_in_kafka(
@@ -102,11 +108,12 @@ def test_what_heartbeats_tell_of_must_be_in_kafka(
 ) -> None:
     put(producer, tenant, *(messages.line(f"line {number}") for number in range(8)))
     put(producer, tenant, heartbeat("family", shipped=4), heartbeat("family", shipped=10, quota=2))
+    until(lambda: shipped(environ, "--tenant", tenant) == 10, timeout=60)
     found = account(environ, "--tenant", tenant, "--wait", "60")
     assert found["workers"]["shipped"] == found["kafka"]["distinct"] == 10
     assert found["workers"]["dropped"] == {"quota": 2}
     put(producer, tenant, heartbeat("family", shipped=14))
-    until(lambda: unaccounted(environ, "--tenant", tenant) == {"shop on h1": 3}, timeout=60)
+    until(lambda: now(environ, "--tenant", tenant)["unaccounted_by_sender"] == {"shop on h1": 3}, timeout=60)
     done = celeryscope(environ, "account", "--tenant", tenant)
     assert "3 records that were shipped are not in Kafka. shop on h1: 3." in done.stderr
     assert "127.0.0.1:1 could not be asked what it dropped on purpose" in done.stderr
@@ -116,11 +123,13 @@ def test_in_a_time_window_only_what_was_shipped_in_it_counts(
     environ: dict[str, str], indexer: IndexerProcess, producer: KafkaProducer, tenant: str
 ) -> None:
     put(producer, tenant, messages.line("before"), heartbeat("family", shipped=1_000_000))
-    until(lambda: unaccounted(environ, "--tenant", tenant) != {}, timeout=60)
+    until(lambda: shipped(environ, "--tenant", tenant) == 1_000_000, timeout=60)
     since = datetime.now(UTC)
     put(producer, tenant, heartbeat("family", shipped=1_000_001), messages.line("in it"))
     put(producer, tenant, heartbeat("family", shipped=1_000_003))
-    found = account(environ, "--tenant", tenant, "--wait", "60", "--since", since.isoformat())
+    window = ["--tenant", tenant, "--since", since.isoformat()]
+    until(lambda: shipped(environ, *window) == 2, timeout=60)
+    found = account(environ, *window, "--wait", "60")
     assert (found["workers"]["shipped"], found["kafka"]["distinct"]) == (2, 3)
     before = ["--until", since.isoformat(), "--since", (since - timedelta(minutes=5)).isoformat()]
     found = account(environ, "--tenant", tenant, *before)
@@ -143,7 +152,7 @@ def test_what_a_collector_dropped_on_purpose_is_no_loss(
         assert (found["collectors"]["dropped"], found["collectors"]["unavailable"]) == ({"sampling": 7}, 3)
         assert found["balanced"]
         put(producer, tenant, heartbeat("family", shipped=12))
-        until(lambda: unaccounted(environ, "--tenant", tenant, *collector) == {"shop on h1": 9}, timeout=60)
+        until(lambda: shipped(environ, "--tenant", tenant) == 12, timeout=60)
         assert account(environ, "--tenant", tenant, *collector, code=1)["unaccounted"] == 2
     finally:
         server.shutdown()
