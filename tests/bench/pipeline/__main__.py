@@ -51,6 +51,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure; medians are told [3]")
     parser.add_argument("--only", type=_list(tuple(PARTS)), default=list(PARTS), help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: for development")
+    parser.add_argument("--go-collector", default="", help="an OpenTelemetry Collector's binary, measured beside ours")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help="the figures' file")
     return parser.parse_args(arguments)
 

@@ -15,10 +15,14 @@ class Bench:
     """Kafka and Elasticsearch on loopback, each started when it is first asked for, stopped at the end."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
-        """``options.runs``: runs of each figure; ``options.quick``: fewer items a run."""
+        """``options.runs``: runs of each figure; ``options.quick``: fewer items a run.
+
+        ``options.go_collector``: the binary of an OpenTelemetry Collector to measure beside ours, or "".
+        """
         self.folder = folder
         self.runs: int = options.runs
         self.quick: bool = options.quick
+        self.go_collector: str = options.go_collector
         self._servers = ExitStack()
         self._folders = 0
 
