@@ -101,7 +101,9 @@ class KafkaExporter:
         loop = asyncio.get_running_loop()
         delivery = _Delivery(loop, messages, self, self._producer)
         started = perf_counter()
-        await loop.run_in_executor(self._sending, delivery.send)
+        # Shielded: a sender that gives up, as gRPC's do at their deadline, would take it from the thread's queue, and
+        # what was taken from the budget would never be given back.
+        await asyncio.shield(loop.run_in_executor(self._sending, delivery.send))
         try:
             # The producer gives up by itself at its delivery timeout; the margin is for a producer that does not.
             await asyncio.wait_for(asyncio.shield(delivery.finished), self._timeout * 1.5)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from celeryscope.errors import ConfigError
 from celeryscope_collector.settings import CollectorSettings
@@ -112,6 +112,12 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_complete()
         self._in_head, self._head_bytes = True, 0
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Refused before all of its body was there: what still comes is read and forgotten, but not for ever.
+        if self.cycle.more_body:
+            self.loop.call_later(self.head_seconds, self._body_is_late, self.cycle)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
@@ -122,6 +128,10 @@ class _Protocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._end(b"408 Request Timeout", b"the head of the request did not arrive in time")
+
+    def _body_is_late(self, cycle: RequestResponseCycle) -> None:
+        if self.cycle is cycle and cycle.more_body:
+            self.transport.close()
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

@@ -134,6 +134,13 @@ def test_a_head_that_drips_is_given_up(collector: Collector) -> None:
         assert refuses(connection, drips, pause=0.1)
 
 
+def test_a_body_that_drips_on_after_its_refusal_is_given_up(collector: Collector) -> None:
+    with connected(collector) as connection:
+        connection.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+        assert refuses(connection, (b"x" for _ in range(100)), pause=0.1)
+
+
 def test_the_next_head_on_a_connection_has_its_own_time(collector: Collector) -> None:
     with connected(collector) as connection:
         for _ in range(2):
