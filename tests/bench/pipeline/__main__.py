@@ -14,6 +14,7 @@ from pathlib import Path
 
 from figures import Figure, show, write
 from measuring import MeasurementFailed
+from options import list_of
 from pipeline import collector
 from pipeline.bench import Bench
 
@@ -49,21 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure; medians are told [3]")
-    parser.add_argument("--only", type=_list(tuple(PARTS)), default=list(PARTS), help=", ".join(PARTS))
+    parser.add_argument("--only", type=list_of(tuple(PARTS)), default=list(PARTS), help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: for development")
     parser.add_argument("--go-collector", default="", help="an OpenTelemetry Collector's binary, measured beside ours")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help="the figures' file")
     return parser.parse_args(arguments)
-
-
-def _list(known: tuple[str, ...]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        wanted = text.split(",")
-        if unknown := set(wanted) - set(known):
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
-        return wanted
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from figures import Figure, show, write
 from measuring import MeasurementFailed
+from options import list_of
 from servers import Redis
 from worker import apply_async, away, cost, memory, peers, traffic
 from worker.measure import FAIL, SUCCEED, Bench
@@ -75,25 +76,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=2400, help="no-op tasks a run; of failing ones a third [2400]")
     parser.add_argument("--calls", type=int, default=5000, help="calls of apply_async of each kind [5000]")
     parser.add_argument("--memory-tasks", type=int, default=100_000, help="tasks of the memory's curve [100000]")
-    parser.add_argument("--peers", type=_list(peers.ALL), default=list(peers.ALL), help=", ".join(peers.ALL))
-    parser.add_argument("--pools", type=_list(("prefork", "solo")), default=["prefork", "solo"], help="prefork, solo")
-    parser.add_argument("--only", type=_list(PARTS), default=list(PARTS), help=", ".join(PARTS))
+    parser.add_argument("--peers", type=list_of(peers.ALL), default=list(peers.ALL), help=", ".join(peers.ALL))
+    parser.add_argument("--pools", type=list_of(("prefork", "solo")), default=["prefork", "solo"], help="prefork, solo")
+    parser.add_argument("--only", type=list_of(PARTS), default=list(PARTS), help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: for development")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help="the figures' file")
     options = parser.parse_args(arguments)
     if options.quick:
         options.pairs, options.tasks, options.calls, options.memory_tasks = 3, 1000, 1000, 10_000
     return options
-
-
-def _list(known: tuple[str, ...]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        wanted = text.split(",")
-        if unknown := set(wanted) - set(known):
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
-        return wanted
-
-    return parse
 
 
 if __name__ == "__main__":
