@@ -158,7 +158,12 @@ class Stack:
         """Run a ``celeryscope`` command; its standard output. Raises Unavailable with what it says when it fails."""
         command = [program("celeryscope"), *arguments]
         environment = environment_of_process(self._command_settings())
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"celeryscope {arguments} did not end within {timeout:.0f} s") from None
         if done.returncode not in allowed:
             raise Unavailable(f"celeryscope {arguments} ended with {done.returncode}: {done.stderr or done.stdout}")
         return done.stdout
