@@ -93,11 +93,10 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         everything = [*self.services.values(), *self.servers.values(), self.redis]
-        with _uninterrupted(), ThreadPoolExecutor() as pool:
+        with _uninterrupted(), self._cleaning, ThreadPoolExecutor() as pool:
             # What still runs now has nothing left to say, or the run has failed.
             list(pool.map(Server.kill, everything))
             list(pool.map(Server.discard, everything))
-            self._cleaning.close()
 
     @property
     def ended(self) -> list[str]:
