@@ -24,6 +24,9 @@ def scopes(body: bytes, signal: Signal) -> Iterator[Scope]:
     for by_resource in fields(body, known=1)[1]:
         _, resources, inner, resource_schemas = fields(by_resource, known=3)
         of_resource = _joined(1, resources) + _joined(3, resource_schemas)
+        if not inner:
+            # There is nothing to cut; whether it is protobuf has to be known nevertheless.
+            export_request(field(1, of_resource), signal.kind)
         for by_scope in inner:
             _, scope_parts, payloads, scope_schemas = fields(by_scope, known=3)
             of_scope = _joined(1, scope_parts) + _joined(3, scope_schemas)
