@@ -67,6 +67,8 @@ EVENT_BROKER_LOST: Final = "celery.broker.lost"
 EVENT_BROKER_REGAINED: Final = "celery.broker.regained"
 EVENT_EXCEPTION: Final = "exception"
 """OpenTelemetry's name for an exception that is a log record; documents of failures carry it so that APM finds them."""
+EVENT_NAME: Final = "event.name"
+"""The attribute that held an event's name before OTLP had a field for it; older senders still use it."""
 
 # --- States of an attempt: values of ``celery.state`` -----------------------------------------------------------------
 STATE_SENT: Final = "SENT"

@@ -37,7 +37,15 @@ LONG_MOST: Final = 2**63 - 1
 _DEEPEST: Final = 8
 """Levels of nested values; what is deeper becomes a JSON text."""
 _NAME_MOST: Final = 512
-_IDS: Final = {digits: re.compile(rf"(?!0+$)[0-9a-f]{{{digits}}}") for digits in (16, 32)}
+_NAMES_MOST: Final = 8192
+_DIGITS_OF_LONG: Final = 19
+_AS_IT_IS: Final = {"stringValue": str, "boolValue": bool, "bytesValue": str}
+"""Kinds of values that are in JSON what they are here; bytes stay in base64."""
+_SCALARS: Final = frozenset({str, int, float, bool})
+_TEXT: Final = frozenset({str})
+_fitting: Final[set[str]] = set()
+"""Names seen so far that are names of fields as they are, and no moments: a memo, asked for many at once."""
+_HEXADECIMAL: Final = re.compile("[0-9a-f]+")
 
 
 def plain(attributes: Any) -> dict[str, Any]:
@@ -54,32 +62,46 @@ def value(any_value: Any) -> Any:
 
 
 def _plain(attributes: Any, depth: int) -> dict[str, Any]:
-    found = {}
-    for item in attributes if isinstance(attributes, list) else ():
-        if isinstance(item, dict) and isinstance(key := item.get("key"), str) and key:
-            # Elasticsearch refuses NUL in the names of a flattened field, and paths of more than 32,766 bytes.
-            name = key.replace("\0", "_")
-            found[name[:_NAME_MOST] if depth else name] = _value(item.get("value"), depth)
-    return found
+    try:
+        # Nearly all values are texts or integers of less than 19 digits; these go the short way.
+        found = {
+            item["key"]: text
+            if type(text := (given := item["value"]).get("stringValue")) is str
+            else int(number)
+            if type(number := given.get("intValue")) is str and len(number) < _DIGITS_OF_LONG
+            else _value(given, depth)
+            for item in attributes
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        found = _readable(attributes, depth)
+    if not _TEXT.issuperset(map(type, found)) or "" in found:
+        found = {key: content for key, content in found.items() if isinstance(key, str) and key}
+    # Those of a record's own attributes become names of fields, which see field_name().
+    return {_map_name(key): content for key, content in found.items()} if depth else found
+
+
+def _map_name(key: str) -> str:
+    """Elasticsearch refuses NUL in the names of a flattened field, and paths of more than 32,766 bytes."""
+    return key.replace("\0", "_")[:_NAME_MOST]
+
+
+def _readable(attributes: Any, depth: int) -> dict[Any, Any]:
+    """What can be read of a list in which something has another form."""
+    items = [item for item in attributes if isinstance(item, dict)] if isinstance(attributes, list) else []
+    return {key: _value(item.get("value"), depth) for item in items if isinstance(key := item.get("key"), str)}
 
 
 def _value(any_value: Any, depth: int) -> Any:
-    if not isinstance(any_value, dict):
-        return None
-    for kind, content in any_value.items():
-        if kind == "stringValue":
-            return content if isinstance(content, str) else None
+    for kind, content in any_value.items() if isinstance(any_value, dict) else ():
         if kind == "intValue":
             number = integer(content)
             return number if number is not None and -LONG_MOST <= number <= LONG_MOST else None
-        if kind == "boolValue":
-            return content if isinstance(content, bool) else None
         if kind == "doubleValue":
             return _double(content)
         if kind in {"arrayValue", "kvlistValue"}:
             return _nested(kind, content, depth + 1)
-        if kind == "bytesValue":
-            return content if isinstance(content, str) else None
+        if (expected := _AS_IT_IS.get(kind)) is not None:
+            return content if isinstance(content, expected) else None
     return None
 
 
@@ -101,49 +123,76 @@ def _json(content: Any) -> str | None:
 
 def integer(content: Any) -> int | None:
     """OTLP's 64-bit integers, numbers or decimal strings; None when it is neither."""
-    if isinstance(content, int):
-        return None if isinstance(content, bool) else content
+    if type(content) is int:
+        return content
     try:
-        return int(content)
+        return None if isinstance(content, bool) else int(content)
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 def _double(content: Any) -> float | None:
-    try:
-        number = float(content)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) and not isinstance(content, bool) else None
+    if type(content) is not float:
+        try:
+            content = float(content) if not isinstance(content, bool) else None
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return content if content is not None and math.isfinite(content) else None
 
 
 def as_document(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The attributes as fields of a document.
+    """The attributes as fields of a document; a dict of the caller's own.
 
     Without None; moments as dates (left out where they are none); all maps together under one name, since their keys
     may be anything; lists of one type; names that Elasticsearch refuses changed to the nearest it takes.
     """
-    document: dict[str, Any] = {}
+    document = attributes.copy()
     maps: dict[str, Any] = {}
-    for key, content in attributes.items():
-        if content is None:
-            continue
-        if key in MOMENTS:
-            if is_moment(content):
-                document[key] = moment(content)
-        elif isinstance(content, dict) or key == semconv.MAPS:
-            maps[key[:_NAME_MOST]] = content
-        else:
-            document[field_name(key)] = _list(content) if isinstance(content, list) else content
+    # Asked of all at once: nearly all are plain values, under names that were seen before.
+    if semconv.MAPS in document or not _SCALARS.issuperset(map(type, document.values())):
+        maps = _without_maps(document)
+    if not _fitting.issuperset(document):
+        _adapt(document)
     if maps:
         document[semconv.MAPS] = maps
     return document
 
 
+def _without_maps(document: dict[str, Any]) -> dict[str, Any]:
+    """Takes the maps, and what is None; lists become those of one type."""
+    maps: dict[str, Any] = {}
+    for key in [key for key, content in document.items() if type(content) not in _SCALARS or key == semconv.MAPS]:
+        content = document[key]
+        if isinstance(content, list) and key != semconv.MAPS:
+            document[key] = _list(content)
+            continue
+        del document[key]
+        if content is not None and key not in MOMENTS:
+            maps[_map_name(key)] = content
+    return maps
+
+
+def _adapt(document: dict[str, Any]) -> None:
+    """Moments become dates, names those of fields."""
+    for key in [key for key in document if key not in _fitting]:
+        if key in MOMENTS:
+            content = document[key]
+            if is_moment(content):
+                document[key] = moment(content)
+            else:
+                del document[key]
+            continue
+        name = field_name(key)
+        if name != key:
+            document[name] = document.pop(key)
+        elif len(_fitting) < _NAMES_MOST:
+            _fitting.add(name)
+
+
 @lru_cache(maxsize=8192)
 def field_name(key: str) -> str:
     """The key as a field's name: no empty parts between its dots, not without end."""
-    name = ".".join(part for part in key[:_NAME_MOST].split(".") if part.strip())
+    name = ".".join(part for part in key[:_NAME_MOST].replace("\0", "_").split(".") if part.strip())
     return name or "unnamed"
 
 
@@ -160,10 +209,13 @@ def _list(content: list[Any]) -> list[Any]:
 
 def identifier(text: Any, digits: int) -> str:
     """A trace's id (32 hexadecimal digits) or a span's (16), in lower case; empty when it is none, or all zeros."""
-    if not isinstance(text, str):
-        return ""
+    return _identifier(text) if isinstance(text, str) and len(text) == digits else ""
+
+
+@lru_cache(maxsize=4096)
+def _identifier(text: str) -> str:
     lower = text.lower()
-    return lower if _IDS[digits].fullmatch(lower) else ""
+    return lower if _HEXADECIMAL.fullmatch(lower) and lower.strip("0") else ""
 
 
 def is_moment(microseconds: Any) -> TypeGuard[int]:

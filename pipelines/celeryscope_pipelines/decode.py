@@ -1,7 +1,13 @@
-"""A Kafka message as records: OTLP/JSON or OTLP protobuf, as our collector or any other one writes it."""
+"""A Kafka message as records: OTLP/JSON or OTLP protobuf, as our collector or an OpenTelemetry Collector writes it.
 
-from collections.abc import Iterator
-from typing import Any
+The header ``content-type`` tells which of the two it is, and where there is none (an OpenTelemetry Collector's
+kafkaexporter writes none) the first byte does. Keys of messages say nothing here. A message holds any number of
+resources.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import orjson
 from google.protobuf.message import DecodeError
@@ -10,50 +16,122 @@ from celeryscope import semconv
 from celeryscope.errors import Rejected
 from celeryscope.service.protobuf import export_request
 from celeryscope_pipelines.attributes import plain
-from celeryscope_pipelines.records import KEYS, LOG, SPAN, Origin, Record
+from celeryscope_pipelines.records import KEYS, LOG, SPAN, Keys, Origin, Record
 
 KIND_OF_TOPIC = {semconv.TOPIC_TRACES: SPAN, semconv.TOPIC_LOGS: LOG}
+_CONTENT_TYPE: Final = "content-type"
 
 
-def decode(value: bytes, kind: str) -> list[Record]:
-    """All records of a message of ``kind``; a message is JSON when it begins with a brace, otherwise protobuf.
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A part of a message that is no part of an export request."""
 
-    Raises Rejected when it is no OTLP export request of that kind, or any part of it isn't: its other records would
-    come a second time when somebody mends and replays it.
+    value: bytes
+    """A request that holds this part and nothing else; empty when it is nested too deeply to be written."""
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a message holds; a malformed part takes nothing along but what is inside of it."""
+
+    records: list[Record] = field(default_factory=list)
+    malformed: list[Malformed] = field(default_factory=list)
+
+
+def content_type(headers: Sequence[tuple[str, bytes]] | None) -> str:
+    """What the headers of a Kafka message say about its encoding; empty when they say nothing."""
+    for name, content in headers or ():
+        if name.lower() == _CONTENT_TYPE and content:
+            return content.decode(errors="replace").partition(";")[0].strip().lower()
+    return ""
+
+
+def decode(value: bytes, kind: str, place: str = "", encoding: str = "") -> Decoded:
+    """All records of a message of ``kind``, in their order; ``encoding`` is its content type.
+
+    A log record without ``log.record.uid`` gets one of the message's ``place`` (``topic/partition/offset``) and its
+    number in the message, the same each time the message is read. Raises Rejected when the message as a whole is no
+    OTLP export request of that kind.
     """
-    request = _json(value) if value[:1] == b"{" else _protobuf(value, kind)
-    outer, inner, leaf = KEYS[kind]
-    if value not in {b"", b"{}"} and outer not in request:
-        raise Rejected("undecodable", f"The message is no OTLP export request with {outer}.")
-    return [
-        Record(kind, origin, item, plain(item.get("attributes")))
-        for by_resource in _objects(request, outer)
-        for by_scope in _objects(by_resource, inner)
-        for origin in (_origin(by_resource, by_scope),)
-        for item in _objects(by_scope, leaf)
-    ]
+    request = _request(value, kind, encoding)
+    keys = KEYS[kind]
+    if value not in {b"", b"{}"} and keys.outer not in request:
+        raise Rejected("undecodable", f"The message is no OTLP export request with {keys.outer}.")
+    if not isinstance(request.get(keys.outer) or [], list):
+        raise Rejected("undecodable", f"{keys.outer} of an OTLP export request is a list.")
+    found = Decoded()
+    for by_resource in request.get(keys.outer) or ():
+        _resource(found, by_resource, kind)
+    if place and kind == LOG:
+        for number, record in enumerate(found.records):
+            if not record.identity:
+                _identify(record, f"{place}/{number}")
+    return found
 
 
-def _origin(by_resource: dict[str, Any], by_scope: dict[str, Any]) -> Origin:
+def _resource(found: Decoded, by_resource: Any, kind: str) -> None:
+    keys = KEYS[kind]
+    if not isinstance(by_resource, dict) or not isinstance(by_resource.get("resource") or {}, dict):
+        _put_aside(found, {keys.outer: [by_resource]}, f"{keys.outer} holds objects with a resource each.")
+        return
+    scopes = by_resource.get(keys.inner) or []
+    if not isinstance(scopes, list):
+        _put_aside(found, {keys.outer: [by_resource]}, f"{keys.inner} is a list.")
+        return
     schema_url = by_resource.get("schemaUrl")
-    return Origin(
-        _object(by_resource.get("resource") or {}, "resource"),
-        _object(by_scope.get("scope") or {}, "scope"),
-        schema_url if isinstance(schema_url, str) else "",
+    for by_scope in scopes:
+        if not _is_scope(by_scope, keys):
+            part = {**by_resource, keys.inner: [by_scope]}
+            _put_aside(found, {keys.outer: [part]}, f"{keys.inner} holds objects with a scope and {keys.leaf}.")
+            continue
+        resource, scope = by_resource.get("resource") or {}, by_scope.get("scope") or {}
+        origin = Origin(resource, scope, schema_url if isinstance(schema_url, str) else "")
+        _items(found, by_scope.get(keys.leaf) or (), kind, origin)
+
+
+def _is_scope(by_scope: Any, keys: Keys) -> bool:
+    return (
+        isinstance(by_scope, dict)
+        and isinstance(by_scope.get("scope") or {}, dict)
+        and isinstance(by_scope.get(keys.leaf) or [], list)
     )
 
 
-def _objects(parent: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
-    children = parent.get(key) or []
-    if not isinstance(children, list):
-        raise Rejected("undecodable", f"{key} of an OTLP export request is a list.")
-    return (_object(child, key) for child in children)
+def _items(found: Decoded, items: Iterable[Any], kind: str, origin: Origin) -> None:
+    for item in items:
+        if isinstance(item, dict):
+            found.records.append(Record(kind, origin, item, plain(item.get("attributes"))))
+        else:
+            _put_aside(found, origin.request(kind, item), f"{KEYS[kind].leaf} holds objects.")
 
 
-def _object(content: Any, key: str) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise Rejected("undecodable", f"{key} of an OTLP export request holds objects.")
-    return content
+def _put_aside(found: Decoded, part: dict[str, Any], error: str) -> None:
+    try:
+        value = orjson.dumps(part)
+    except TypeError:
+        value = b""
+    found.malformed.append(Malformed(value, f"In an OTLP export request {error}"))
+
+
+def _identify(record: Record, uid: str) -> None:
+    # Also where the item itself is kept: a dead letter of it that is replayed must be the same record again.
+    record.attributes[semconv.LOG_RECORD_UID] = uid
+    known = record.item.get("attributes")
+    added = [{"key": semconv.LOG_RECORD_UID, "value": {"stringValue": uid}}]
+    record.item["attributes"] = [*known, *added] if isinstance(known, list) else added
+
+
+def _request(value: bytes, kind: str, encoding: str) -> dict[str, Any]:
+    if encoding == "application/json" or value[:1] == b"{":
+        return _json(value)
+    try:
+        return export_request(value, kind)
+    except DecodeError as error:
+        # A line feed before the brace is how protobuf begins, too.
+        if value.lstrip()[:1] == b"{":
+            return _json(value)
+        raise Rejected("undecodable", f"The message is neither OTLP/JSON nor OTLP protobuf: {error}") from error
 
 
 def _json(value: bytes) -> dict[str, Any]:
@@ -61,12 +139,6 @@ def _json(value: bytes) -> dict[str, Any]:
         request = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         raise Rejected("undecodable", f"The message is no JSON: {error}") from error
-    assert isinstance(request, dict)  # it begins with a brace
+    if not isinstance(request, dict):
+        raise Rejected("undecodable", "The message is JSON, but no object.")
     return request
-
-
-def _protobuf(value: bytes, kind: str) -> dict[str, Any]:
-    try:
-        return export_request(value, kind)
-    except DecodeError as error:
-        raise Rejected("undecodable", f"The message is neither OTLP/JSON nor OTLP protobuf: {error}") from error

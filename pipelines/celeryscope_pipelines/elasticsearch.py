@@ -6,6 +6,7 @@ from typing import Any
 
 from elastic_transport import ConnectionTimeout, SerializationError, TlsError, TransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
+from elasticsearch.serializer import NdjsonSerializer
 
 from celeryscope.errors import CeleryscopeError, NotFound, Rejected, Unauthorized, Unavailable, WrongVersion
 from celeryscope_pipelines.settings import ElasticsearchSettings
@@ -29,8 +30,20 @@ def connect(settings: ElasticsearchSettings) -> Elasticsearch:
         if settings.ca_file:
             options["ca_certs"] = str(settings.ca_file)
     return Elasticsearch(
-        settings.urls, request_timeout=settings.timeout, max_retries=0, retry_on_timeout=False, **options
+        settings.urls,
+        request_timeout=settings.timeout,
+        max_retries=0,
+        retry_on_timeout=False,
+        serializers={_Lines.mimetype: _Lines()},
+        **options,
     )
+
+
+class _Lines(NdjsonSerializer):
+    """Sends bytes as they are, where the client's own serializer would copy them line by line."""
+
+    def dumps(self, data: Any) -> bytes:
+        return data if isinstance(data, bytes) else super().dumps(data)
 
 
 @contextmanager

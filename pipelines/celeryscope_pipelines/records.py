@@ -1,14 +1,32 @@
 """One span or log record together with where it came from, as it stands in Kafka: plain dicts of OTLP/JSON."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
+
+import orjson
 
 from celeryscope import semconv
 from celeryscope_pipelines.attributes import as_document, identifier, plain
 
 SPAN: Final = "span"
 LOG: Final = "log"
+
+
+class _Resource:
+    """A resource as the documents have it."""
+
+    def __init__(self, resource: dict[str, Any]) -> None:
+        known = plain(resource.get("attributes"))
+        self.tenant = str(known.pop(semconv.TENANT, None) or semconv.DEFAULT_TENANT)
+        self.attributes = known
+        self.fields = {**as_document(known), "agent.name": "celeryscope"}
+
+
+@lru_cache(maxsize=4096)
+def _resource(written: bytes) -> _Resource:
+    """One for all messages of a process, which come with the same resource again and again."""
+    return _Resource(orjson.loads(written))
 
 
 class Origin:
@@ -18,33 +36,26 @@ class Origin:
         self.resource = resource
         self.scope = scope
         self.schema_url = schema_url
-
-    @cached_property
-    def _attributes(self) -> dict[str, Any]:
-        return plain(self.resource.get("attributes"))
-
-    @cached_property
-    def attributes(self) -> dict[str, Any]:
+        try:
+            known = _resource(orjson.dumps(resource))
+        except TypeError:  # hundreds of levels
+            known = _Resource(resource)
+        self.attributes = known.attributes
         """The resource's attributes without our tenant."""
-        return {key: value for key, value in self._attributes.items() if key != semconv.TENANT}
-
-    @cached_property
-    def tenant(self) -> str:
+        self.tenant = known.tenant
         """Whose data it is; the collector says so."""
-        return str(self._attributes.get(semconv.TENANT) or semconv.DEFAULT_TENANT)
-
-    @cached_property
-    def resource_fields(self) -> dict[str, Any]:
+        self.resource_fields = {"attributes": known.fields} | ({"schema_url": schema_url} if schema_url else {})
         """The resource as documents of the data streams have it; one dict for all of them, not to be changed."""
-        fields: dict[str, Any] = {"attributes": {**as_document(self.attributes), "agent.name": "celeryscope"}}
-        return fields | ({"schema_url": self.schema_url} if self.schema_url else {})
-
-    @cached_property
-    def scope_fields(self) -> dict[str, Any]:
+        self.scope_fields: dict[str, Any] = {key: str(scope[key]) for key in ("name", "version") if scope.get(key)}
         """The scope as documents of the data streams have it; one dict for all of them, not to be changed."""
-        fields: dict[str, Any] = {key: str(self.scope[key]) for key in ("name", "version") if self.scope.get(key)}
-        attributes = as_document(plain(self.scope.get("attributes")))
-        return fields | ({"attributes": attributes} if attributes else {})
+        if attributes := as_document(plain(scope.get("attributes"))):
+            self.scope_fields["attributes"] = attributes
+
+    def request(self, kind: str, item: Any) -> dict[str, Any]:
+        """The OTLP request that holds one item of this resource and scope."""
+        outer, inner, leaf = KEYS[kind]
+        by_resource: dict[str, Any] = {"resource": self.resource, inner: [{"scope": self.scope, leaf: [item]}]}
+        return {outer: [by_resource | ({"schemaUrl": self.schema_url} if self.schema_url else {})]}
 
 
 @dataclass(slots=True)
@@ -55,12 +66,12 @@ class Record:
     origin: Origin
     item: dict[str, Any]
     attributes: dict[str, Any]
+    event_name: str = field(init=False, compare=False)
+    """The event's name; empty for a span or a log line."""
 
-    @property
-    def event_name(self) -> str:
-        """The event's name; empty for a span or a log line."""
-        name = self.item.get("eventName")
-        return name if isinstance(name, str) else ""
+    def __post_init__(self) -> None:
+        name = self.item.get("eventName") or self.attributes.get(semconv.EVENT_NAME)
+        self.event_name = name if isinstance(name, str) and self.kind == LOG else ""
 
     @property
     def trace_id(self) -> str:
@@ -83,12 +94,7 @@ class Record:
 
     def as_request(self) -> dict[str, Any]:
         """The OTLP request that holds this record alone."""
-        outer, inner, leaf = KEYS[self.kind]
-        by_resource: dict[str, Any] = {
-            "resource": self.origin.resource,
-            inner: [{"scope": self.origin.scope, leaf: [self.item]}],
-        }
-        return {outer: [by_resource | ({"schemaUrl": self.origin.schema_url} if self.origin.schema_url else {})]}
+        return self.origin.request(self.kind, self.item)
 
 
 class Keys(NamedTuple):

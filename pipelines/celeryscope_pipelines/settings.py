@@ -101,11 +101,16 @@ class IndexerSettings(ServiceSettings):
     group_id: str = Field(
         "celeryscope-indexer", description="Kafka consumer group; all indexers of a cluster share it."
     )
-    workers: int = Field(2, ge=1, le=32, description="Threads that transform records and write them to Elasticsearch.")
-    batch_messages: int = Field(
-        500, ge=1, description="Kafka messages that are written with one bulk request, at most."
+    workers: int = Field(4, ge=1, le=32, description="Threads, each with a bulk request of its own on the way.")
+    batch_bytes: int = Field(
+        2 * 1024 * 1024, ge=1024, description="Bytes of Kafka messages that become one bulk request, about."
     )
-    batches_in_flight: int = Field(4, ge=1, description="Batches that are read but not yet committed, at most.")
+    batch_messages: int = Field(500, ge=1, description="Kafka messages that become one bulk request, at most.")
+    in_flight_bytes: int = Field(
+        32 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of messages that are read but not yet committed; above it reading pauses.",
+    )
     retry_max_delay: float = Field(
         30.0, gt=0, description="Longest pause, in seconds, between tries of a bulk request."
     )
@@ -117,7 +122,7 @@ class IndexerSettings(ServiceSettings):
         5.0, ge=0, description="Seconds between two writes of the same failure cluster's first and last seen."
     )
     max_poll_interval: float = Field(
-        300.0, ge=10, description="Seconds without a poll after which Kafka gives the partitions to another indexer."
+        300.0, ge=1, description="Seconds without a poll after which Kafka gives the partitions to another indexer."
     )
     session_timeout: float = Field(
         10.0, ge=1, description="Seconds without a heartbeat after which Kafka takes an indexer for dead."

@@ -135,7 +135,7 @@ def _services() -> dict[str, float]:
         "orjson, parse and write": _cpu(lambda: orjson.dumps(orjson.loads(body)), _RECORDS),
         "collector": _cpu(lambda: pipeline.run(export, 6), _RECORDS),
         "collector, every processor": _cpu(lambda: with_all.run(export, 6), _RECORDS),
-        "indexer": _cpu(lambda: [documents_for(record) for record in decode(body, "log")], _RECORDS),
+        "indexer": _cpu(lambda: [documents_for(record) for record in decode(body, "log").records], _RECORDS),
     }
 
 

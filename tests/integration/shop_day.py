@@ -75,7 +75,7 @@ class Day:
 
     def write(self, url: str) -> None:
         """Index all of it, searchable at once."""
-        writes = [write for record in decode(self._request(), LOG) for write in documents_for(record)]
+        writes = [write for record in decode(self._request(), LOG).records for write in documents_for(record)]
         with Elasticsearch(url) as client:
             _create_templates(client)
             bulk(client, _actions(writes), refresh="wait_for")

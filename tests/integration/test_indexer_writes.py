@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from threading import Event
 
+import orjson
 import pytest
 from elasticsearch import Elasticsearch as Client
 
@@ -11,15 +12,16 @@ from celeryscope import semconv
 from celeryscope.errors import Unavailable
 from celeryscope_pipelines.attributes import moment
 from celeryscope_pipelines.indexer import clusters as clusters_module
-from celeryscope_pipelines.indexer.batch import Message, Sourced
+from celeryscope_pipelines.indexer.batch import Item, Message
 from celeryscope_pipelines.indexer.bulk import BulkWriter
 from celeryscope_pipelines.indexer.clusters import FailureClusters
 from celeryscope_pipelines.indexer.patience import Patience
-from celeryscope_pipelines.records import LOG, Origin, Record
 from celeryscope_pipelines.writes import Op, Write
 from servers import Elasticsearch
 
 pytestmark = pytest.mark.elasticsearch
+
+MESSAGE = Message("logs", 0, 1, b"")
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +51,14 @@ def failures_index(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     client.indices.delete(index=name)
 
 
-def _snapshot(index: str, version: int, **body: object) -> Sourced:
-    record = Record(LOG, Origin({}, {}), {}, {"n": version})
-    return Sourced(Write(Op.VERSIONED, index, "t/a:0", dict(body), version), record, Message("logs", 0, 1, b""))
+def _item(index: str, identity: str, version: int, number: int, **body: object) -> Item:
+    action = {"index": {"_index": index, "_id": identity, "version": version, "version_type": "external"}}
+    lines = orjson.dumps(action) + b"\n" + orjson.dumps(body) + b"\n"
+    return Item(lines, MESSAGE, number, (index, identity), version)
+
+
+def _snapshot(index: str, version: int, **body: object) -> Item:
+    return _item(index, "t/a:0", version, version, **body)
 
 
 def _failure(identifier: str, seen: int) -> Write:
@@ -62,13 +69,11 @@ def _failure(identifier: str, seen: int) -> Write:
 def test_snapshots_that_gave_way_to_a_refused_one_are_refused_with_it(client: Client, index: str) -> None:
     writer = BulkWriter(client, Patience(1, Event()))
     items = [_snapshot(index, 1, text="sent"), _snapshot(index, 2, text="started"), _snapshot(index, 3, unknown=1)]
-    assert [item.record.attributes["n"] for item, _ in writer.write(items)] == [1, 2, 3]
+    assert [refused.item.record for refused in writer.write(items)] == [1, 2, 3]
 
 
 def test_a_batch_larger_than_elasticsearch_takes_at_once_is_written_in_parts(client: Client, index: str) -> None:
-    record, message = Record(LOG, Origin({}, {}), {}, {}), Message("logs", 0, 1, b"")
-    body = {"text": "word " * 20_000}
-    items = [Sourced(Write(Op.VERSIONED, index, str(number), body, 1), record, message) for number in range(600)]
+    items = [_item(index, str(number), 1, number, text="word " * 20_000) for number in range(600)]
     stop = Event()
     pause_would_end_it = Patience(0.1, stop)
     stop.set()

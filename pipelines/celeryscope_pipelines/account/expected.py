@@ -10,7 +10,7 @@ from celeryscope.errors import Rejected
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.account.senders import sender
 from celeryscope_pipelines.dead_letters import DeadLetter, read_dead_letters
-from celeryscope_pipelines.decode import KIND_OF_TOPIC, decode
+from celeryscope_pipelines.decode import KIND_OF_TOPIC, content_type, decode
 from celeryscope_pipelines.documents import documents_for
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.topic_reader import read_to_end
@@ -52,12 +52,14 @@ def expected_records(
         for message in read_to_end(kafka, topic, since, until):
             place = f"{topic}/{message.partition}/{message.offset}"
             try:
-                records = decode(message.value or b"", KIND_OF_TOPIC[topic])
+                decoded = decode(message.value or b"", KIND_OF_TOPIC[topic], place, content_type(message.headers))
             except Rejected:
                 if tenant is None:
                     yield place, _ONLY_A_DEAD_LETTER._replace(message=place)
                 continue
-            for number, record in enumerate(records):
+            for number in range(len(decoded.malformed) if tenant is None else 0):
+                yield f"{place}{ANONYMOUS}malformed {number}", _ONLY_A_DEAD_LETTER._replace(message=place)
+            for number, record in enumerate(decoded.records):
                 if tenant in {None, record.origin.tenant}:
                     expected = _expected(record)._replace(message=place, sender=sender(record.origin.attributes))
                     yield record.identity or f"{place}{ANONYMOUS}{number}", expected
@@ -89,6 +91,6 @@ def put_aside(kafka: KafkaSettings, absent: Collection[str]) -> dict[str, str]:
 
 def _identities(letter: DeadLetter) -> list[str]:
     try:
-        return [record.identity for record in decode(letter.value, letter.kind) if record.identity]
+        return [record.identity for record in decode(letter.value, letter.kind).records if record.identity]
     except (Rejected, KeyError):
         return []

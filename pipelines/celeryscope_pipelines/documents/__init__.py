@@ -1,6 +1,6 @@
 """Records to documents: ``documents_for`` is one pure function, a table from the record's kind to its builders."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from celeryscope import semconv
 from celeryscope_pipelines.documents import entities, failures, logs, spans, tasks
@@ -8,10 +8,8 @@ from celeryscope_pipelines.documents.common import check_tenant
 from celeryscope_pipelines.records import SPAN, Record
 from celeryscope_pipelines.writes import Write
 
-Builder = Callable[[Record], Iterable[Write]]
+Builder = Callable[[Record], Write]
 
-_SPAN: tuple[Builder, ...] = (spans.span, spans.exceptions)
-_LOG: tuple[Builder, ...] = (logs.line,)
 _ENTITY_ONLY: tuple[Builder, ...] = (tasks.attempt,)
 _FAILURE: tuple[Builder, ...] = (logs.exception, tasks.attempt, failures.cluster)
 
@@ -47,7 +45,11 @@ def documents_for(record: Record) -> list[Write]:
     tenant); it belongs to the dead letters then. What else is wrong with a record is left out of its documents.
     """
     check_tenant(record.origin.tenant)
-    builders = _SPAN if record.kind == SPAN else _BUILDERS.get(record.event_name, _LOG)
-    if record.kind != SPAN and record.event_name in _FINGERPRINTED:
+    if record.kind == SPAN:
+        return spans.documents(record)
+    builders = _BUILDERS.get(record.event_name)
+    if builders is None:
+        return [logs.line(record)]
+    if record.event_name in _FINGERPRINTED:
         record = failures.fingerprinted(record)
-    return [write for build in builders for write in build(record)]
+    return [build(record) for build in builders]

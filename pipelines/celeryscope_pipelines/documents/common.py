@@ -12,6 +12,7 @@ from celeryscope_pipelines.records import Record
 _DATASET: Final = "celery.otel"
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 _ID_MOST: Final = 512
+_PRIVATE: Final = re.compile("_")
 _ALIASES: Final = frozenset({"trace.id", "span.id", "error.stack_trace"})
 
 
@@ -57,20 +58,26 @@ def entity_fields(attributes: dict[str, Any]) -> dict[str, Any]:
     can't be written to, are left out.
     """
     fields = as_document(attributes)
-    if any(name[0] == "_" or name in _ALIASES for name in fields):
+    if not _ALIASES.isdisjoint(fields) or any(map(_PRIVATE.match, fields)):
         return {name.lstrip("_") or "unnamed": found for name, found in fields.items() if name not in _ALIASES}
     return fields
 
 
-def trace_fields(record: Record) -> dict[str, str]:
-    """``trace_id`` and ``span_id``, those that the record has."""
-    fields = {"trace_id": record.trace_id, "span_id": record.span_id}
-    return {name: found for name, found in fields.items() if found}
+def add_trace(body: dict[str, Any], record: Record) -> None:
+    """Add ``trace_id`` and ``span_id``, those that the record has."""
+    if trace_id := record.trace_id:
+        body["trace_id"] = trace_id
+    if span_id := record.span_id:
+        body["span_id"] = span_id
 
 
 def envelope(record: Record, kind: str) -> tuple[str, dict[str, Any]]:
     """The data stream ("logs" or "traces" of the tenant) and the start of a document in it, in OTel-native shape."""
     origin = record.origin
-    stream = {"type": kind, "dataset": _DATASET, "namespace": origin.tenant}
-    fields = {"data_stream": stream, "resource": origin.resource_fields, "scope": origin.scope_fields}
-    return f"{kind}-{_DATASET}-{origin.tenant}", fields
+    index, stream = _stream(kind, origin.tenant)
+    return index, {"data_stream": stream, "resource": origin.resource_fields, "scope": origin.scope_fields}
+
+
+@lru_cache(maxsize=1024)
+def _stream(kind: str, tenant: str) -> tuple[str, dict[str, str]]:
+    return f"{kind}-{_DATASET}-{tenant}", {"type": kind, "dataset": _DATASET, "namespace": tenant}

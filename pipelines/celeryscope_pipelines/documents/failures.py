@@ -1,6 +1,5 @@
 """Failure clusters: the fingerprint of a failure, and the entity of its cluster."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from celeryscope import semconv
@@ -62,14 +61,14 @@ def fingerprinted(record: Record) -> Record:
     return replace(record, attributes=record.attributes | added)
 
 
-def cluster(record: Record) -> Iterator[Write]:
+def cluster(record: Record) -> Write:
     """The cluster's entity of a record with a fingerprint; whoever writes it merges it with what is there."""
     known, tenant = record.attributes, record.origin.tenant
     seen = timestamp(log_time(record))
     body = as_document({key: known[key] for key in _SAMPLE if key in known})
     body |= {"@timestamp": seen, semconv.FIRST_SEEN: seen, semconv.LAST_SEEN: seen, semconv.TENANT: tenant}
     body |= {name: found for name in _FROM_RESOURCE if (found := record.origin.attributes.get(name)) is not None}
-    yield Write(Op.FAILURE, semconv.INDEX_FAILURES, f"{tenant}/{known[semconv.FINGERPRINT]}", body)
+    return Write(Op.FAILURE, semconv.INDEX_FAILURES, f"{tenant}/{known[semconv.FINGERPRINT]}", body)
 
 
 def _text(record: Record, key: str) -> str:

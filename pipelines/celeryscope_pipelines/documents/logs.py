@@ -1,27 +1,26 @@
 """Log lines, and the events that are log documents; a failure is one that APM counts as an error."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from celeryscope import semconv
 from celeryscope.errors import Rejected
 from celeryscope_pipelines.attributes import LONG_MOST, as_document, integer, nanos, timestamp, value
-from celeryscope_pipelines.documents.common import checked_id, envelope, log_time, trace_fields
+from celeryscope_pipelines.documents.common import add_trace, checked_id, envelope, log_time
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
 
 _MOST_SEVERE = 24
 
 
-def line(record: Record) -> Iterator[Write]:
+def line(record: Record) -> Write:
     """The record's document under its own event name (none for a line of the application)."""
     uid, index, body = _document(record)
     if record.event_name:
         body["event_name"] = record.event_name
-    yield Write(Op.CREATE, index, uid, body)
+    return Write(Op.CREATE, index, uid, body)
 
 
-def exception(record: Record) -> Iterator[Write]:
+def exception(record: Record) -> Write:
     """The document of a task's failure, as APM reads errors, grouped by our fingerprint."""
     uid, index, body = _document(record)
     body["event_name"] = semconv.EVENT_EXCEPTION
@@ -36,7 +35,7 @@ def exception(record: Record) -> Iterator[Write]:
         "transaction.sampled": True,
         "transaction.type": "messaging",
     }
-    yield Write(Op.CREATE, index, uid, body)
+    return Write(Op.CREATE, index, uid, body)
 
 
 def _document(record: Record) -> tuple[str, str, dict[str, Any]]:
@@ -46,16 +45,14 @@ def _document(record: Record) -> tuple[str, str, dict[str, Any]]:
     item = record.item
     index, body = envelope(record, "logs")
     severity = integer(item.get("severityNumber")) or 0
-    body |= {
-        "@timestamp": timestamp(log_time(record)),
-        "severity_number": severity if 0 < severity <= _MOST_SEVERE else 0,
-        "severity_text": str(item.get("severityText") or ""),
-        "body": _body(value(item.get("body"))),
-        "attributes": as_document(record.attributes),
-    }
+    body["@timestamp"] = timestamp(log_time(record))
+    body["severity_number"] = severity if 0 < severity <= _MOST_SEVERE else 0
+    body["severity_text"] = str(item.get("severityText") or "")
+    body["body"] = _body(value(item.get("body")))
+    body["attributes"] = as_document(record.attributes)
     if 0 < (observed := nanos(item.get("observedTimeUnixNano"))) <= LONG_MOST:
         body["observed_timestamp"] = timestamp(observed)
-    body |= trace_fields(record)
+    add_trace(body, record)
     return checked_id(uid), index, body
 
 

@@ -16,30 +16,33 @@ _CONSUMER, _SERVER = "Consumer", "Server"
 _LEAST_RATIO = 1e-9
 
 
-def span(record: Record) -> Iterator[Write]:
+def documents(record: Record) -> list[Write]:
+    """The span's document, and those of the exceptions that were recorded on it."""
+    return [_span(record), *_exceptions(record)] if record.item.get("events") else [_span(record)]
+
+
+def _span(record: Record) -> Write:
     """The span's document; its id is trace id and span id."""
-    if not record.identity:
+    trace_id, span_id, item = record.trace_id, record.span_id, record.item
+    if not (trace_id and span_id):
         raise Rejected("span_without_id", "A span needs a traceId and a spanId in hexadecimal.")
-    item = record.item
     index, body = envelope(record, "traces")
     start, end = nanos(item.get("startTimeUnixNano")), nanos(item.get("endTimeUnixNano"))
-    body |= {
-        "@timestamp": timestamp(start),
-        "trace_id": record.trace_id,
-        "span_id": record.span_id,
-        "name": str(item.get("name") or ""),
-        "kind": _name(item.get("kind"), _KINDS),
-        "duration": min(max(end - start, 0), LONG_MOST),
-        "status": _status(item.get("status")),
-        "links": [_link(link) for link in _objects(item.get("links"))],
-    }
+    body["@timestamp"] = timestamp(start)
+    body["trace_id"] = trace_id
+    body["span_id"] = span_id
+    body["name"] = str(item.get("name") or "")
+    body["kind"] = _name(item.get("kind"), _KINDS)
+    body["duration"] = min(max(end - start, 0), LONG_MOST)
+    body["status"] = _status(item.get("status"))
+    body["links"] = [_link(link) for link in _objects(item.get("links"))]
     if parent := identifier(item.get("parentSpanId"), 16):
         body["parent_span_id"] = parent
     body["attributes"] = as_document(record.attributes) | _apm(record, body, start // 1000)
-    yield Write(Op.CREATE, index, record.identity, body)
+    return Write(Op.CREATE, index, trace_id + span_id, body)
 
 
-def exceptions(record: Record) -> Iterator[Write]:
+def _exceptions(record: Record) -> Iterator[Write]:
     """Exceptions that were recorded on a span, as log documents; APM doesn't count them, the task's failure does."""
     for number, event in enumerate(_objects(record.item.get("events"))):
         if event.get("name") != semconv.EVENT_EXCEPTION:

@@ -1,10 +1,8 @@
 """The entity of an attempt: its last snapshot."""
 
-from collections.abc import Iterator
-
 from celeryscope import semconv
 from celeryscope_pipelines.attributes import is_moment, moment, timestamp
-from celeryscope_pipelines.documents.common import checked_id, clock_of, entity_fields, log_time, name_of, trace_fields
+from celeryscope_pipelines.documents.common import add_trace, checked_id, clock_of, entity_fields, log_time, name_of
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
 
@@ -20,7 +18,7 @@ _FROM_RESOURCE = (
 _NOT_HERE = (semconv.EXCEPTION_STACKTRACE, semconv.LOCALS, semconv.LOG_RECORD_UID)
 
 
-def attempt(record: Record) -> Iterator[Write]:
+def attempt(record: Record) -> Write:
     """The attempt's document, with the event's clock as its version, in the index of the day it was sent."""
     tenant, identity, clock = record.origin.tenant, name_of(record, semconv.ATTEMPT), clock_of(record)
     begun = _begun(record)
@@ -28,11 +26,15 @@ def attempt(record: Record) -> Iterator[Write]:
     for name in _NOT_HERE:
         body.pop(name, None)
     resource = record.origin.attributes
-    body |= {name: found for name in _FROM_RESOURCE if (found := resource.get(name)) is not None}
-    body |= {"@timestamp": begun, semconv.TENANT: tenant, semconv.EVENT: record.event_name}
-    body |= trace_fields(record)
+    for name in _FROM_RESOURCE:
+        if (found := resource.get(name)) is not None:
+            body[name] = found
+    body["@timestamp"] = begun
+    body[semconv.TENANT] = tenant
+    body[semconv.EVENT] = record.event_name
+    add_trace(body, record)
     index = f"{semconv.INDEX_TASKS}-{begun[:10].replace('-', '.')}"
-    yield Write(Op.VERSIONED, index, checked_id(f"{tenant}/{identity}"), body, clock)
+    return Write(Op.VERSIONED, index, checked_id(f"{tenant}/{identity}"), body, clock)
 
 
 def _begun(record: Record) -> str:

@@ -1,10 +1,9 @@
-"""What one poll of Kafka brought, and what is to be written because of it."""
+"""What is read from Kafka together, and what is to be written because of it."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from celeryscope_pipelines.dead_letters import DeadLetter
-from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Write
 
 
@@ -15,6 +14,12 @@ class Message(NamedTuple):
     partition: int
     offset: int
     value: bytes
+    content_type: str = ""
+
+    @property
+    def place(self) -> str:
+        """``topic/partition/offset``."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 @dataclass(slots=True)
@@ -28,18 +33,28 @@ class Batch:
         return {(message.topic, message.partition): message.offset + 1 for message in self.messages}
 
 
-class Sourced(NamedTuple):
-    """A write, and the record and message that it comes from."""
+class Item(NamedTuple):
+    """One document as lines of a bulk request, and the record that it comes from.
 
-    write: Write
-    record: Record
+    The record itself is not kept: it takes ten times as much memory as the message, which can be decoded again.
+    """
+
+    lines: bytes
+    """What to do, and the document, each with its line feed."""
     message: Message
+    record: int
+    """The record's number in its message."""
+    entity: tuple[str, str] | None = None
+    """(index, id) of an entity, of which only the latest snapshot is written; None for what is written once."""
+    version: int = 0
 
 
 @dataclass(slots=True)
 class Transformed:
     """A batch as writes; what could not be transformed is a dead letter already."""
 
-    writes: list[Sourced] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    failures: list[Write] = field(default_factory=list)
+    """Of failure clusters."""
     letters: list[DeadLetter] = field(default_factory=list)
     records: int = 0

@@ -10,13 +10,17 @@ from kafka import KafkaConsumer
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.dead_letters import DeadLetters
 from celeryscope_pipelines.elasticsearch import connect
+from celeryscope_pipelines.indexer.assignment import ByTopic
 from celeryscope_pipelines.indexer.bulk import BulkWriter
 from celeryscope_pipelines.indexer.clusters import FailureClusters
-from celeryscope_pipelines.indexer.consumer import Consumer
+from celeryscope_pipelines.indexer.consumer import Consumer, Limits
 from celeryscope_pipelines.indexer.patience import Patience
 from celeryscope_pipelines.indexer.pipeline import DeadLetterLimit, Pipeline
 from celeryscope_pipelines.kafka_errors import our_kafka_errors
 from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings
+
+_FETCH_BYTES = 8 * 1024 * 1024
+"""Of one answer of a broker, compressed; a single larger message comes nevertheless."""
 
 
 @dataclass(slots=True)
@@ -40,9 +44,8 @@ def build(
     dead_letters = DeadLetters(kafka)
     limit = DeadLetterLimit(settings.dead_letter_limit, settings.dead_letter_window)
     pipeline = Pipeline(BulkWriter(client, patience), clusters, dead_letters, limit, patience)
-    consumer = Consumer(
-        _consumer(settings, kafka), pipeline, settings.workers, settings.batches_in_flight, settings.batch_messages
-    )
+    limits = Limits(settings.workers, settings.batch_bytes, settings.batch_messages, settings.in_flight_bytes)
+    consumer = Consumer(_consumer(settings, kafka), pipeline, limits)
     return Indexer(consumer, patience, clusters, dead_letters, client)
 
 
@@ -52,9 +55,12 @@ def _consumer(settings: IndexerSettings, kafka: KafkaSettings) -> KafkaConsumer:
         "client_id": "celeryscope-indexer",
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
+        "partition_assignment_strategy": [ByTopic],
+        "fetch_max_bytes": _FETCH_BYTES,
         "max_poll_interval_ms": int(settings.max_poll_interval * 1000),
         "session_timeout_ms": int(settings.session_timeout * 1000),
-        "heartbeat_interval_ms": int(settings.session_timeout * 1000 / 4),
+        # Members learn of a rebalance by their heartbeats, twice for each partition that moves.
+        "heartbeat_interval_ms": min(int(settings.session_timeout * 1000 / 4), 3000),
         "bootstrap_timeout_ms": 5000,
         "reconnect_backoff_max_ms": 1000,
         "allow_auto_create_topics": False,

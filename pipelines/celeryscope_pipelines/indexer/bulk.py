@@ -1,32 +1,33 @@
-"""Writes to Elasticsearch: one bulk request, a verdict for each item, and only what failed is tried again."""
+"""Writes to Elasticsearch: requests of bounded size, a verdict for each item, and only what failed is tried again."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final
 
-import orjson
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from celeryscope.errors import Rejected, Unauthorized, Unavailable
+from celeryscope.errors import CeleryscopeError, Rejected, Unauthorized, Unavailable
 from celeryscope_pipelines.elasticsearch import MENDABLE_STATUSES, translate
 from celeryscope_pipelines.indexer import metrics
-from celeryscope_pipelines.indexer.batch import Sourced
+from celeryscope_pipelines.indexer.batch import Item
 from celeryscope_pipelines.indexer.patience import Patience
-from celeryscope_pipelines.writes import Op, Write
+from celeryscope_pipelines.indexer.transform import Refused
 
-_CONFLICT = 409
-_TOO_LARGE = 413
-_REQUEST_BYTES = 8 * 1024 * 1024
+_CONFLICT: Final = 409
+_TOO_LARGE: Final = 413
+_OVERLOADED: Final = 429
+_REQUEST_BYTES: Final = 8 * 1024 * 1024
 """Elasticsearch refuses, again and again, a request above a tenth of its heap: a batch is written in several."""
-_ANSWER = "errors,items.*.status,items.*.error.type,items.*.error.reason"
+_LEAST_BYTES: Final = 64 * 1024
+_TRIES_OF_A_SIZE: Final = 3
+"""So often an overloaded Elasticsearch sees a request before it sees half of it: its circuit breakers count bytes."""
+_HEADERS: Final = {"accept": "application/json", "content-type": "application/x-ndjson"}
+_TARGET: Final = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
+_REASON: Final = "refused_by_elasticsearch"
 
 
-class _Encoded(NamedTuple):
-    """An item with its two lines of the request; made once, and here: the client's own JSON is several times slower."""
-
-    source: Sourced
-    action: bytes
-    body: bytes
+class _TooLarge(Exception):
+    """The request as it is has more bytes than Elasticsearch, or a proxy before it, takes at once."""
 
 
 class BulkWriter:
@@ -35,34 +36,37 @@ class BulkWriter:
     def __init__(self, client: Elasticsearch, patience: Patience) -> None:
         self._client = client
         self._patience = patience
+        self._most = _REQUEST_BYTES
 
-    def write(self, items: Sequence[Sourced]) -> list[tuple[Sourced, str]]:
-        """Write all items; returns those that Elasticsearch refuses for ever, with its reason.
+    def write(self, items: Sequence[Item]) -> list[Refused]:
+        """Write all items; returns those that Elasticsearch refuses for ever, with the reason.
 
         Blocks while Elasticsearch is away or overloaded. Raises Stopped when the process is to end meanwhile.
         """
-        places = _by_place(items)
-        latest = [_encoded(max(same, key=lambda item: item.write.version)) for same in places.values()]
-        refused = [found for part in _parts(latest) for found in self._write_part(part)]
+        latest, snapshots = _latest(items)
+        refused = [found for part in _parts(latest, self._most) for found in self._write_part(part)]
         # What was left out in favour of a snapshot that is refused now is not in Elasticsearch either.
-        return [(item, error) for one, error in refused for item in places[_place(one)]]
+        return [one._replace(item=item) for one in refused for item in snapshots.get(one.item.entity, [one.item])]
 
-    def _write_part(self, pending: Sequence[_Encoded]) -> list[tuple[Sourced, str]]:
+    def _write_part(self, pending: Sequence[Item]) -> list[Refused]:
         attempt = 0
-        refused: list[tuple[Sourced, str]] = []
+        refused: list[Refused] = []
         while pending:
             try:
                 answers = self._send(pending)
+            except _TooLarge as error:
+                return refused + self._write_less(pending, str(error))
             except Rejected as error:
-                if len(pending) == 1:
-                    return [*refused, (pending[0].source, str(error))]
-                half = len(pending) // 2
-                return [*refused, *self._write_part(pending[:half]), *self._write_part(pending[half:])]
+                return refused + self._write_halves(pending, _REASON, str(error))
             except (Unavailable, Unauthorized) as error:
                 self._patience.pause(attempt, error)
                 attempt += 1
+                if attempt >= _TRIES_OF_A_SIZE and _is_overloaded(error) and _size(pending) > _LEAST_BYTES:
+                    return refused + self._write_halves(pending, _REASON, str(error))
                 continue
             self._patience.worked()
+            if not answers:
+                return refused
             verdicts = _judge(pending, answers)
             refused += verdicts.refused
             pending = verdicts.again
@@ -71,77 +75,100 @@ class BulkWriter:
                 attempt += 1
         return refused
 
-    def _send(self, items: Sequence[_Encoded]) -> list[dict[str, Any]]:
+    def _write_less(self, items: Sequence[Item], error: str) -> list[Refused]:
+        """Half of it at a time, and no request of that size any more."""
+        if len(items) > 1:
+            self._most = max(min(self._most, _size(items) // 2), _LEAST_BYTES)
+        return self._write_halves(items, "too_large", error)
+
+    def _write_halves(self, items: Sequence[Item], reason: str, error: str) -> list[Refused]:
+        if len(items) == 1:
+            return [Refused(items[0], reason, error)]
+        half = len(items) // 2
+        return self._write_part(items[:half]) + self._write_part(items[half:])
+
+    def _send(self, items: Sequence[Item]) -> Sequence[dict[str, Any]]:
+        """The verdicts, in the order of the items; none when all are written."""
+        body = b"".join([item.lines for item in items])
         try:
-            lines: list[Any] = [line for item in items for line in (item.action, item.body)]
             with metrics.bulk_seconds.time():
-                answer = self._client.bulk(operations=lines, filter_path=_ANSWER)
+                answer = self._client.perform_request("POST", _TARGET, headers=_HEADERS, body=body)
         except ApiError as error:
             if error.meta.status == _TOO_LARGE:
-                raise Rejected("too_large", "Elasticsearch finds the request too large.") from error
+                raise _TooLarge(f"Elasticsearch takes no request of {len(body)} bytes (413).") from error
             raise translate(error) from error
         except TransportError as error:
             raise translate(error) from error
+        if not answer["errors"]:
+            metrics.documents.labels("written").inc(len(items))
+            return ()
         return [next(iter(item.values())) for item in answer["items"]]
 
 
-def _encoded(item: Sourced) -> _Encoded:
-    return _Encoded(item, orjson.dumps(_action(item.write)), orjson.dumps(item.write.body))
+def _is_overloaded(error: CeleryscopeError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, ApiError) and cause.meta.status == _OVERLOADED
 
 
-def _action(write: Write) -> dict[str, Any]:
-    if write.op is Op.CREATE:
-        # Without its template a data stream would be made as an ordinary index, with mappings by guess.
-        return {"create": {"_index": write.index, "_id": write.id, "require_data_stream": True}}
-    return {"index": {"_index": write.index, "_id": write.id, "version": write.version, "version_type": "external"}}
+def _size(items: Sequence[Item]) -> int:
+    return sum(len(item.lines) for item in items)
 
 
-def _place(item: Sourced) -> tuple[str, str]:
-    return (item.write.index, item.write.id)
+_Snapshots = dict[tuple[str, str] | None, list[Item]]
 
 
-def _by_place(items: Sequence[Sourced]) -> dict[tuple[str, str], list[Sourced]]:
-    """Of the snapshots of one entity only the latest is written: it holds all that the earlier ones said."""
-    places: dict[tuple[str, str], list[Sourced]] = {}
+def _latest(items: Sequence[Item]) -> tuple[list[Item], _Snapshots]:
+    """What to write, and all snapshots of each entity: of these only the latest is written, it holds all of them."""
+    chosen: list[Item] = []
+    snapshots: _Snapshots = {}
     for item in items:
-        places.setdefault(_place(item), []).append(item)
-    return places
+        if item.entity is None:
+            chosen.append(item)
+        else:
+            snapshots.setdefault(item.entity, []).append(item)
+    chosen += [max(same, key=lambda item: item.version) for same in snapshots.values()]
+    return chosen, snapshots
 
 
-def _parts(items: Sequence[_Encoded]) -> Iterator[list[_Encoded]]:
+def _parts(items: Sequence[Item], most: int) -> Iterator[list[Item]]:
     """The items in requests of bounded size; an item that is larger than that goes alone."""
-    part: list[_Encoded] = []
+    part: list[Item] = []
     size = 0
     for item in items:
-        if part and size + len(item.body) > _REQUEST_BYTES:
+        if part and size + len(item.lines) > most:
             yield part
             part, size = [], 0
         part.append(item)
-        size += len(item.body)
+        size += len(item.lines)
     if part:
         yield part
 
 
 @dataclass(slots=True)
 class _Verdicts:
-    again: list[_Encoded] = field(default_factory=list)
+    again: list[Item] = field(default_factory=list)
     why_again: str = ""
-    refused: list[tuple[Sourced, str]] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
 
 
-def _judge(items: Sequence[_Encoded], answers: Sequence[dict[str, Any]]) -> _Verdicts:
+def _judge(items: Sequence[Item], answers: Sequence[dict[str, Any]]) -> _Verdicts:
     """What to try again, and what is refused for ever, with the reasons."""
     verdicts = _Verdicts()
+    written = unchanged = 0
     for item, answer in zip(items, answers, strict=True):
-        status, error = answer["status"], answer.get("error") or {}
-        reason = f"{status} {error.get('type')}: {error.get('reason')}"
+        status = answer["status"]
         if status < 300:
-            metrics.documents.labels("written").inc()
+            written += 1
         elif status == _CONFLICT:
-            metrics.documents.labels("unchanged").inc()
-        elif status in MENDABLE_STATUSES:
-            verdicts.again.append(item)
-            verdicts.why_again = reason
+            unchanged += 1
         else:
-            verdicts.refused.append((item.source, reason))
+            error = answer.get("error") or {}
+            reason = f"{status} {error.get('type')}: {error.get('reason')}"
+            if status in MENDABLE_STATUSES:
+                verdicts.again.append(item)
+                verdicts.why_again = reason
+            else:
+                verdicts.refused.append(Refused(item, _REASON, reason))
+    metrics.documents.labels("written").inc(written)
+    metrics.documents.labels("unchanged").inc(unchanged)
     return verdicts

@@ -43,6 +43,7 @@ class FailureClusters:
         self._interval = interval
         self._known: dict[str, _Seen] = {}
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()
 
     def add(self, writes: Iterable[Write]) -> None:
         """Merge the failures of a batch in memory."""
@@ -61,16 +62,18 @@ class FailureClusters:
 
     def flush(self, everything: bool = False) -> None:
         """Write what is due, or ``everything`` that is new. Raises Unavailable and the like; the rest stays due."""
-        with self._lock:
-            now = time.monotonic()
-            due = [
-                cluster
-                for cluster, seen in self._known.items()
-                if not seen.written and (everything or seen.written_at == 0 or now - seen.written_at >= self._interval)
-            ]
+        with self._flushing:
+            with self._lock:
+                now = time.monotonic()
+                due = [cluster for cluster, seen in self._known.items() if everything or self._is_due(seen, now)]
+                due = [cluster for cluster in due if not self._known[cluster].written]
             for part in self._parts(due):
                 self._write_part(part)
-            self._forget()
+            with self._lock:
+                self._forget()
+
+    def _is_due(self, seen: _Seen, now: float) -> bool:
+        return seen.written_at == 0 or now - seen.written_at >= self._interval
 
     def _parts(self, due: list[str]) -> Iterator[list[str]]:
         """Requests of bounded size: each cluster holds the whole stack of a sample."""
@@ -93,7 +96,7 @@ class FailureClusters:
             except Rejected as error:
                 half = len(part) // 2
                 if not half:
-                    self._settle(part[0], str(error))
+                    self._settle(part[0], self._merged(part[0], None), str(error))
                 self._write_part(part[:half])
                 part = part[half:] if half else []
 
@@ -102,31 +105,42 @@ class FailureClusters:
         """Returns the ids that somebody else has written meanwhile."""
         found = self._client.mget(index=semconv.INDEX_FAILURES, ids=due)
         operations: list[dict[str, Any]] = []
+        bodies: list[dict[str, Any]] = []
         for cluster, document in zip(due, found["docs"], strict=True):
-            body = self._known[cluster].body
-            if document.get("found"):
-                body = self._known[cluster].body = merge(document["_source"], body)
+            is_there = bool(document.get("found"))
+            bodies.append(self._merged(cluster, document["_source"] if is_there else None))
+            if is_there:
                 condition = {"if_seq_no": document["_seq_no"], "if_primary_term": document["_primary_term"]}
-                operations += [{"index": {"_id": cluster, **condition}}, body]
+                operations += [{"index": {"_id": cluster, **condition}}, bodies[-1]]
             else:
-                operations += [{"create": {"_id": cluster}}, body]
+                operations += [{"create": {"_id": cluster}}, bodies[-1]]
         answer = self._client.bulk(index=semconv.INDEX_FAILURES, operations=operations)
         verdicts = [next(iter(item.values())) for item in answer["items"]]
-        for cluster, verdict in zip(due, verdicts, strict=True):
+        for cluster, body, verdict in zip(due, bodies, verdicts, strict=True):
             if verdict["status"] != _CONFLICT and verdict["status"] not in MENDABLE_STATUSES:
-                self._settle(cluster, "" if verdict["status"] < 300 else str(verdict["error"]["reason"]))
+                self._settle(cluster, body, "" if verdict["status"] < 300 else str(verdict["error"]["reason"]))
         for verdict in verdicts:
             if verdict["status"] in MENDABLE_STATUSES:
                 # The caller pauses; here a second try would follow at once, with everybody else waiting for the lock.
                 raise Unavailable(f"Failure clusters wait: {verdict['status']} {verdict['error']['reason']}")
         return [cluster for cluster, verdict in zip(due, verdicts, strict=True) if verdict["status"] == _CONFLICT]
 
-    def _settle(self, cluster: str, refusal: str) -> None:
+    def _merged(self, cluster: str, stored: dict[str, Any] | None) -> dict[str, Any]:
+        with self._lock:
+            known = self._known[cluster]
+            if stored is not None:
+                known.body = merge(stored, known.body)
+            return known.body
+
+    def _settle(self, cluster: str, body: dict[str, Any], refusal: str) -> None:
         """It is written, or refused for ever; the failure itself stands in the logs either way."""
         if refusal:
             logger.error("Failure cluster %s is refused: %s", cluster, refusal)
-        self._known[cluster].written = True
-        self._known[cluster].written_at = time.monotonic()
+        with self._lock:
+            known = self._known[cluster]
+            # What was added while the request was on its way is due again.
+            known.written = known.body is body
+            known.written_at = time.monotonic()
 
     def _forget(self) -> None:
         """Keep the memory bounded; what is forgotten is merged with the stored one when it is seen again."""

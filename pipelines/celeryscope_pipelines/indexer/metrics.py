@@ -24,6 +24,9 @@ commits = Counter(
     "celeryscope_indexer_commits", "Commits of offsets, by result: done, failed.", ["result"], registry=registry
 )
 in_flight = Gauge("celeryscope_indexer_batches_in_flight", "Batches read but not yet committed.", registry=registry)
+in_flight_bytes = Gauge(
+    "celeryscope_indexer_in_flight_bytes", "Bytes of messages that are read but not yet committed.", registry=registry
+)
 lag = Gauge(
     "celeryscope_indexer_lag_messages",
     "Messages behind the end of a partition.",

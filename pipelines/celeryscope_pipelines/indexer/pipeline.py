@@ -13,8 +13,7 @@ from celeryscope_pipelines.indexer.batch import Batch
 from celeryscope_pipelines.indexer.bulk import BulkWriter
 from celeryscope_pipelines.indexer.clusters import FailureClusters
 from celeryscope_pipelines.indexer.patience import Patience
-from celeryscope_pipelines.indexer.transform import letter, transform
-from celeryscope_pipelines.writes import Op
+from celeryscope_pipelines.indexer.transform import letters_of, transform
 
 logger = logging.getLogger(__name__)
 
@@ -72,18 +71,12 @@ class Pipeline:
         """
         transformed = transform(batch)
         metrics.records.inc(transformed.records)
-        writes = [item for item in transformed.writes if item.write.op is not Op.FAILURE]
-        refused = self._bulk.write(writes)
-        letters = transformed.letters + list(
-            {
-                id(item.record): letter(item.record, item.message, "refused_by_elasticsearch", error)
-                for item, error in refused
-            }.values()
-        )
-        if letters:
+        refused = self._bulk.write(transformed.items)
+        if letters := transformed.letters + letters_of(refused):
             self._put_aside(letters)
-        self._clusters.add(item.write for item in transformed.writes if item.write.op is Op.FAILURE)
-        self.flush_clusters()
+        if transformed.failures:
+            self._clusters.add(transformed.failures)
+            self.flush_clusters()
 
     def flush_clusters(self) -> None:
         """Write the failure clusters that are due; blocks while Elasticsearch is away. Raises Stopped."""

@@ -89,7 +89,7 @@ def records(kind: str, item: dict[str, Any], resource: Any, scope: Any, url: Any
         LOG: ("resourceLogs", "scopeLogs", "logRecords"),
     }[kind]
     request = {outer: [{"resource": resource, "schemaUrl": url, inner: [{"scope": scope, leaf: [item]}]}]}
-    return decode(orjson.dumps(request), kind)
+    return decode(orjson.dumps(request), kind).records
 
 
 def writes_of(*arguments: Any) -> list[Write]:
@@ -123,7 +123,7 @@ def test_hundreds_of_levels_are_no_exception() -> None:
         deep = {"arrayValue": {"values": [deep]}}
     attributes = [*GOOD, {"key": "deep", "value": deep}]
     request = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "1", "attributes": attributes}]}]}]}
-    (record,) = decode(json.dumps(request).encode(), LOG)
+    (record,) = decode(json.dumps(request).encode(), LOG).records
     (write,) = documents_for(record)
     orjson.dumps(write.body)
 

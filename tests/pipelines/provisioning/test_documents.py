@@ -39,7 +39,7 @@ class Store:
     def write(self, kind: str, *payloads: bytes) -> None:
         """Index what the records become; raises when Elasticsearch refuses one."""
         request = messages.request("spans" if kind == "span" else "logs", self.tenant, *payloads)
-        writes = [write for record in decode(request, kind) for write in documents_for(record)]
+        writes = [write for record in decode(request, kind).records for write in documents_for(record)]
         _, refused = bulk(self.client, [_action(write) for write in writes], refresh=True, raise_on_error=False)
         assert not refused, refused
 
