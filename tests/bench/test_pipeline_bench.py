@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from celeryscope_pipelines.indexer.batch import Batch
+from celeryscope_pipelines.indexer.batch import Message as ReadMessage
+from celeryscope_pipelines.indexer.transform import transform
 from collector_process import Collector, create_topics
 from figures import Figure
 from measuring import MeasurementFailed
 from pipeline import __main__ as command_line
 from pipeline import collector as collector_part
 from pipeline.bench import Bench
+from pipeline.indexer import distinct
+from pipeline.mix import mix
 from servers import Kafka
 
 
@@ -66,3 +71,13 @@ def test_a_failed_part_ends_with_1_and_keeps_the_figures_before_it(
     assert json.loads(output.read_text()) == [
         {"name": "so far", "value": 1.0, "unit": "items/CPU-s", "goal": 2, "holds": False}
     ]
+
+
+def test_the_mix_of_the_indexers_benchmark_is_seven_records_a_task_none_of_which_is_a_dead_letter() -> None:
+    messages = list(mix("bench", 700))
+    read = [ReadMessage(message.topic, message.partition, at, message.value, "") for at, message in enumerate(messages)]
+    transformed = transform(Batch(read))
+    assert (transformed.records, transformed.letters) == (700, [])
+    assert len(transformed.items) == 700 + 2  # a failure is a document of its own besides the attempt's
+    assert distinct(transformed.items) == 600 + 2
+    assert len(transformed.failures) == 2

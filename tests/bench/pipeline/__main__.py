@@ -15,11 +15,17 @@ from pathlib import Path
 from figures import Figure, show, write
 from measuring import MeasurementFailed
 from options import list_of
-from pipeline import collector
+from pipeline import collector, indexer, latency, memory, scaling
 from pipeline.bench import Bench
 
 _OUTPUT = Path(__file__).parents[3] / "build" / "bench" / "pipeline.json"
-PARTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {"collector": collector.figures}
+PARTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
+    "collector": collector.figures,
+    "indexer": indexer.figures,
+    "latency": latency.figures,
+    "scaling": scaling.figures,
+    "memory": memory.figures,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

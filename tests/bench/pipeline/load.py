@@ -14,7 +14,7 @@ from celeryscope import otlp, semconv
 from support import messages
 
 LOGS, SPANS = "logs", "spans"
-_FAILS_EACH, _CHAIN_EACH = 50, 10
+FAILS_EACH, _CHAIN_EACH = 50, 10
 
 
 def requests(kind: str, number: int, items: int) -> list[bytes]:
@@ -23,10 +23,10 @@ def requests(kind: str, number: int, items: int) -> list[bytes]:
     return [_request(kind, [make(place) for place in range(items)]) for _ in range(number)]
 
 
-def event(place: int) -> bytes:
-    """The event of a task's end."""
-    task_id = str(uuid.uuid4())
-    failed = place % _FAILS_EACH == _FAILS_EACH - 1
+def event(place: int, task_id: str = "") -> bytes:
+    """The event of a task's end; the last place of each fifty fails."""
+    task_id = task_id or str(uuid.uuid4())
+    failed = place % FAILS_EACH == FAILS_EACH - 1
     more: dict[str, Any] = {"KWARGS": "{'order': 4711, 'currency': 'EUR'}"} if place % 2 else {}
     if place % _CHAIN_EACH == 0:
         ids = [str(uuid.uuid4()) for _ in range(3)]
