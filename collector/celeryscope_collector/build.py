@@ -1,6 +1,7 @@
 """How the collector is put together: the only place where its parts meet."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from celeryscope_collector.processors import ForTenant
 from celeryscope_collector.processors_file.reading import read_processors
 from celeryscope_collector.rates import Rates
 from celeryscope_collector.receiver import Receiver
-from celeryscope_collector.records import METRICS, SIGNALS
+from celeryscope_collector.records import METRICS, SIGNALS, Signal
 from celeryscope_collector.settings import CollectorSettings
 from celeryscope_collector.tenant_limits import TenantLimits
 from celeryscope_collector.tokens import Anonymous, TokenFile
@@ -64,17 +65,17 @@ def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None
     bounds = Bounds(settings.max_request_bytes, settings.max_bytes_in_flight, settings.request_timeout)
     intake = Intake(tenants, pipeline, exporter, Rates(time.monotonic, shared), metrics, bounds)
     return Collector(
-        tenants, exporter, Receiver(intake, metrics, signals), _grpc(settings, intake), metrics, processors
+        tenants, exporter, Receiver(intake, metrics, signals), _grpc(settings, intake, signals), metrics, processors
     )
 
 
-def _grpc(settings: CollectorSettings, intake: Intake) -> "GrpcReceiver | None":
+def _grpc(settings: CollectorSettings, intake: Intake, signals: Sequence[Signal]) -> "GrpcReceiver | None":
     if not settings.grpc:
         return None
     # Fifteen megabytes, which a collector without gRPC does not spend.
     from celeryscope_collector.grpc_receiver import GrpcReceiver
 
-    return GrpcReceiver(intake)
+    return GrpcReceiver(intake, signals)
 
 
 def processors_of(settings: CollectorSettings) -> Current[dict[str, ForTenant]]:

@@ -5,7 +5,7 @@ over its limit by the size that the message announces, before reading it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -14,13 +14,14 @@ import structlog
 from celeryscope_collector.intake import Admission, Intake
 from celeryscope_collector.otlp import answers
 from celeryscope_collector.otlp.content import packing
-from celeryscope_collector.records import LOGS, TRACES, Signal
+from celeryscope_collector.records import LOGS, METRICS, SIGNALS, TRACES, Signal
 from celeryscope_collector.refusals import REFUSED, Refusal, refusal
 
 _SERVICE: Final = "/opentelemetry.proto.collector."
 _METHODS: Final = {
     f"{_SERVICE}trace.v1.TraceService/Export": TRACES,
     f"{_SERVICE}logs.v1.LogsService/Export": LOGS,
+    f"{_SERVICE}metrics.v1.MetricsService/Export": METRICS,
 }
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _BUG: Final = Refusal(500, answers.INTERNAL, "the collector failed; its log tells why")
@@ -30,8 +31,10 @@ _log = structlog.get_logger(__name__)
 class GrpcReceiver(grpc.GenericRpcHandler):
     """The methods of gRPC; gives one to the server for each call."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, signals: Sequence[Signal] = SIGNALS) -> None:
+        """``signals`` are those that are taken."""
         self._intake = intake
+        self._signals = signals
         # How large a message is, gRPC tells only when it is there: so many are read at once as fit at their largest.
         self._reads = asyncio.Semaphore(intake.bounds.bytes_in_flight // intake.bounds.request_bytes)
 
@@ -41,7 +44,11 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         As a stream, which on the wire is the same: so a sender is asked for its token before its message is read.
         """
         signal = _METHODS.get(handler_call_details.method)
-        return None if signal is None else grpc.stream_unary_rpc_method_handler(self._method(signal))
+        return (
+            None
+            if signal is None or signal not in self._signals
+            else grpc.stream_unary_rpc_method_handler(self._method(signal))
+        )
 
     def _method(self, signal: Signal) -> Callable[[AsyncIterator[bytes], Any], Any]:
         async def export(messages: AsyncIterator[bytes], context: Any) -> bytes:

@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import orjson
 import pytest
 from kafka import KafkaConsumer
 from kafka.admin import KafkaAdminClient, NewTopic
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -18,6 +20,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+import grpc_calls
 from celeryscope import semconv
 from celeryscope_collector.tokens import new_token
 from collector_process import (
@@ -238,14 +241,20 @@ def test_metrics_are_passed_to_a_topic_of_their_own_when_switched_on(kafka: Kafk
     with Collector(kafka.bootstrap_servers, tmp_path, {"CELERYSCOPE_COLLECTOR_METRICS": "true"}) as collector:
         answer = collector.post("/v1/metrics", orjson.dumps({"resourceMetrics": [{"scopeMetrics": [scope]}]}))
         assert (answer.status, answer.data) == (200, b"{}")
+        with grpc.insecure_channel(collector.grpc_address) as channel:
+            request = ExportMetricsServiceRequest(
+                resource_metrics=[{"scope_metrics": [{"metrics": [{"name": "by grpc"}]}]}]
+            )
+            grpc_calls.call(channel, grpc_calls.METRICS, request.SerializeToString(), collector.token)
     consumer = KafkaConsumer(
         semconv.TOPIC_METRICS, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest"
     )
     try:
-        message = next(consumer)
+        values = [next(consumer).value.decode() for _ in range(2)]
     finally:
         consumer.close()
-    assert scope["metrics"][0]["name"] in message.value.decode()
+    assert scope["metrics"][0]["name"] in "".join(values)
+    assert "by grpc" in "".join(values)
 
 
 def test_a_gzip_bomb_does_not_cost_memory(collector: Collector) -> None:
