@@ -239,6 +239,12 @@ def test_a_request_that_is_no_protobuf_is_rejected_as_a_whole() -> None:
         decode(field(1, field(2, good + broken)), PROTOBUF, LOGS)
 
 
+def test_a_resource_without_records_is_looked_at_nevertheless() -> None:
+    assert run(field(1, field(3, b"https://schema"))).messages == []
+    with pytest.raises(Rejected):
+        run(field(1, field(3, b"\xff")))
+
+
 def with_hexadecimal_ids(part: Any) -> Any:
     if isinstance(part, dict):
         ids = {"traceId", "spanId", "parentSpanId"}
