@@ -213,6 +213,7 @@ class Stack:
     def _collector_settings(self) -> dict[str, str]:
         return {
             "CELERYSCOPE_COLLECTOR_PORT": str(self.collector.port),
+            "CELERYSCOPE_COLLECTOR_GRPC": "false",
             "CELERYSCOPE_COLLECTOR_TOKENS_FILE": str(self.folder / "tokens.yaml"),
             "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.behind(brokers.COLLECTOR),
         }
