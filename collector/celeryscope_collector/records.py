@@ -40,6 +40,24 @@ METRICS: Final = Signal(
 """Passed through to whoever else reads them, when the settings say so."""
 SIGNALS: Final = (TRACES, LOGS)
 
+IDENTITIES: Final = frozenset(
+    {
+        semconv.TENANT,
+        semconv.SERVICE_NAME,
+        semconv.LOG_RECORD_UID,
+        semconv.CLOCK,
+        semconv.ATTEMPT,
+        semconv.TASK_ID,
+        semconv.TASK_NAME,
+        semconv.ROOT_ID,
+        semconv.STATE,
+        semconv.WORKER,
+        semconv.SCHEDULE,
+        semconv.MESSAGING_DESTINATION,
+    }
+)
+"""Attributes without which a record would be another one's, or another tenant's: no processor takes them away."""
+
 
 @dataclass(eq=False, slots=True)
 class Origin:

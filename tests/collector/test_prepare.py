@@ -10,7 +10,7 @@ from celeryscope_collector.processors_file.models import Limits, Redaction
 from celeryscope_collector.processors_file.reading import checked
 from celeryscope_collector.records import LOGS
 from celeryscope_collector.settings import CollectorSettings
-from collector_samples import processed, said, typed
+from collector_samples import attribute, processed, said, typed
 
 
 def test_a_file_that_names_the_default_processors_alone_is_the_default(tmp_path: Path) -> None:
@@ -63,3 +63,27 @@ def test_the_limits_of_the_file_are_those_of_the_processor() -> None:
     ((limited,), _) = processed(prepared(sections), [record])
     sizes = [len(value) for name, value in said(limited.attributes).items() if name.startswith("k")]
     assert (len(sizes), max(sizes), len(limited.item["body"]["stringValue"])) == (33, 300, 400)
+
+
+def test_neither_limits_nor_terms_take_a_record_its_tenant_or_its_id() -> None:
+    sections, _ = checked("processors: [identity, {redaction: {terms: [tenant, uid, task]}}, limits]")
+    many = {f"celery.{n}": "x" for n in range(300)}
+    record = typed(LOGS, many, {**many, "celery.task_id": "t1", "celery.tasks": "y", "log.record.uid": "u1"})
+    ((bounded,), _) = processed(prepared(sections), [record], "acme")
+    resource, attributes = said(bounded.origin.resource["attributes"]), said(bounded.attributes)
+    assert (len(resource), resource["celery.tenant"]) == (256, "acme")
+    assert (len(attributes), attributes["celery.task_id"], attributes["log.record.uid"]) == (256, "t1", "u1")
+
+
+def test_a_resource_of_one_name_repeated_still_is_its_tenants() -> None:
+    sections, _ = checked("processors: [identity, limits]")
+    record = typed(LOGS, {}, {})
+    record.origin.resource["attributes"] = [attribute("service.name", "s")] * 300
+    ((bounded,), _) = processed(prepared(sections), [record], "acme")
+    assert said(bounded.origin.resource["attributes"])["celery.tenant"] == "acme"
+
+
+def test_terms_still_make_other_names_of_the_vocabulary_secret() -> None:
+    sections, _ = checked("processors: [identity, {redaction: {terms: [kwargs]}}]")
+    ((redacted_record,), _) = processed(prepared(sections), [typed(LOGS, {}, {"celery.kwargs": "{'a': 1}"})])
+    assert said(redacted_record.attributes) == {"celery.kwargs": "[redacted]"}

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from celeryscope import semconv
 from celeryscope_collector.processors import ForTenant, Processor, Survey
-from celeryscope_collector.records import Origin, Record
+from celeryscope_collector.records import IDENTITIES, Origin, Record
 
 _OURS: Final = ("celery.", "exception.", "log.record.", "messaging.", "service.")
 """Attributes that are kept first when there are too many."""
@@ -113,9 +113,12 @@ def limit_attributes(part: dict[str, Any], bounds: Limits) -> list[str]:
 
 
 def _most_wanted(attributes: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    ours = [attribute for attribute in attributes if attribute["key"].startswith(_OURS)]
-    others = [attribute for attribute in attributes if not attribute["key"].startswith(_OURS)]
-    return (ours + others)[:number]
+    def rank(attribute: dict[str, Any]) -> tuple[bool, bool, bool]:
+        key = attribute["key"]
+        # The tenant by itself: a sender may repeat the other names as often as it likes.
+        return key != semconv.TENANT, key not in IDENTITIES, not key.startswith(_OURS)
+
+    return sorted(attributes, key=rank)[:number]
 
 
 def _limit_value(value: dict[str, Any], limit: int) -> bool:

@@ -1,28 +1,20 @@
 """Secrets do not leave the collector: values under telling names, and passwords in URLs, become ``[redacted]``."""
 
 from collections.abc import Callable, Iterable
-from inspect import unwrap
-from typing import Any, Final
+from typing import Any
 
 from celeryscope.redaction import REDACTED, Redactor, redact_urls, tells_nothing
 from celeryscope_collector.processors import ForTenant, Processor, Survey
-from celeryscope_collector.records import Origin, Record
-
-_LONGEST: Final = 512
+from celeryscope_collector.records import IDENTITIES, Origin, Record
 
 
 def redaction(more: Iterable[str] = (), keep: Iterable[str] = ()) -> ForTenant:
     """The processor, once for all tenants; ``more`` extends the denied names, ``keep`` names keys to leave alone.
 
-    The names are those of the instrumentation. Texts were redacted by their sender, who knows what they are: here only
-    passwords in URLs are looked for.
+    The names are those of the instrumentation; what tells records and tenants apart never is secret. Texts were
+    redacted by their sender, who knows what they are: here only passwords in URLs are looked for.
     """
-    remembered = Redactor(more, keep).is_secret
-    judged = unwrap(remembered)
-
-    def is_secret(name: str) -> bool:
-        # It remembers thousands of names, which senders must not make as long as they like.
-        return remembered(name) if len(name) <= _LONGEST else judged(name)
+    is_secret = Redactor(more, (*keep, *IDENTITIES)).is_secret
 
     def clean(origin: Origin) -> Origin:
         redact_attributes(origin.resource.get("attributes", ()), is_secret)
