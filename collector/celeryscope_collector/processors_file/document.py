@@ -51,10 +51,10 @@ class Document:
 
 
 def parsed(text: str) -> Document:
-    """The document in a YAML text. What YAML itself refuses is a problem, and so are aliases and doubled keys."""
+    """The document in a YAML text. What YAML itself refuses is a problem, and so are aliases, tags and doubled keys."""
     document = Document()
     try:
-        document.problems += _aliases(text)
+        document.problems += _not_read(text)
         node = None if document.problems else yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         document.problems.append(_refused(error))
@@ -69,11 +69,15 @@ def parsed(text: str) -> Document:
     return document
 
 
-def _aliases(text: str) -> Iterator[Problem]:
-    # An error in a value that stands in several places would have no line of its own.
+def _not_read(text: str) -> Iterator[Problem]:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        # An error in a value that stands in several places would have no line of its own.
         if isinstance(event, yaml.AliasEvent):
             yield Problem(_place(event.start_mark), f"`*{event.anchor}`: aliases are not read; write the value out")
+        # PyYAML fails in all kinds of ways where a value is not what its tag says.
+        elif tag := getattr(event, "tag", None):
+            shown = tag.replace("tag:yaml.org,2002:", "!!")
+            yield Problem(_place(event.start_mark), f"`{shown}`: tags are not read; put what shall be a text in quotes")
 
 
 def _value(node: yaml.Node, path: Path, document: Document) -> Any:

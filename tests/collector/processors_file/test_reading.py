@@ -179,7 +179,11 @@ def test_the_list_as_a_whole_is_checked(text: str, problem: str) -> None:
         ("processors: &a [identity, *a]\n", "1:27 `*a`: aliases are not read; write the value out"),
         ("processors: [identity]\nprocessors: []\n", "2:1 `processors` stands here a second time, first in line 1"),
         ("processors: [identity]\n? [a]\n: 1\n", "2:3 a key must be a text"),
-        ("processors: [identity, {limits: {attributes: !x 40}}]\n", "1:46 no YAML: "),
+        ("processors: [identity, {limits: {attributes: !x 40}}]\n", "1:46 `!x`: tags are not read; put "),
+        (step("limits: {attributes: !!bool 40}"), "3:24 `!!bool`: tags are not read; put "),
+        (step("limits: {attributes: !!int ''}"), "3:24 `!!int`: tags are not read; put "),
+        (step("limits: !!set {attributes: 40}"), "3:11 `!!set`: tags are not read; put "),
+        (step("limits: {attributes: =}"), "3:24 no YAML: could not determine a constructor"),
         (step("limits: {attributes: 2001-99-99}"), "3:24 `2001-99-99` can't be read: "),
         ("processors: " + "[" * 500 + "]" * 500, "1:1 no YAML that can be read: it is nested too deeply"),
     ],
@@ -221,7 +225,8 @@ def test_names_of_tenants_are_read_as_they_are_written() -> None:
 
 _PIECES = st.one_of(
     st.sampled_from(["processors", "identity", "ownership", "rules", "tasks", "limits", "null", "- ", "  ", "---"]),
-    st.sampled_from(list(":[]{},'\"&*!?|>#~<\n\t\x00é7a.")),
+    st.sampled_from(list(":[]{},'\"&*!?|>#~<\n\t\x00é7a.=")),
+    st.sampled_from(["!!bool ", "!!int ", "!!float ", "!!timestamp ", "!!omap ", "!!binary "]),
 )
 
 
