@@ -1,5 +1,6 @@
 """Files that a running collector reads again."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -35,12 +36,17 @@ class Fixed(Generic[Content]):
 
 
 class WatchedFile(Generic[Content]):
-    """What a file says, read again whenever it changes; while it can't be used, what was read before stays in force."""
+    """What a file says, read again whenever it changes; while it can't be used, what was read before stays in force.
+
+    For any number of threads.
+    """
 
     def __init__(self, path: Path, read: Callable[[Path], Content]) -> None:
         """``read`` raises ConfigError for a file that can't be used, and so does this."""
         self._path = path
         self._read = read
+        # Without it a thread that has read an earlier state of the file could be the last to say what is in force.
+        self._reading = threading.Lock()
         # Before it is read: a change meanwhile is then seen the next time.
         self._stamp = self._state()
         self._content = read(path)
@@ -49,11 +55,17 @@ class WatchedFile(Generic[Content]):
     def content(self) -> Content:
         """What the file says, as far as it can be used."""
         if self._state() != self._stamp:
-            self.reload()
+            with self._reading:
+                if self._state() != self._stamp:
+                    self._read_again()
         return self._content
 
     def reload(self) -> None:
         """Read the file again, whether it seems to have changed or not."""
+        with self._reading:
+            self._read_again()
+
+    def _read_again(self) -> None:
         self._stamp = self._state()
         try:
             self._content = self._read(self._path)
