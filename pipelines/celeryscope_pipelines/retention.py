@@ -14,6 +14,7 @@ from typing import Any, Final
 from elasticsearch import Elasticsearch, NotFoundError
 
 from celeryscope import semconv
+from celeryscope.errors import Unauthorized, Unavailable
 from celeryscope_pipelines.durations import FOREVER
 from celeryscope_pipelines.elasticsearch import our_errors
 from celeryscope_pipelines.provisioning.changes import Action
@@ -28,6 +29,8 @@ _LAST_SEEN: Final = {
     semconv.INDEX_SCHEDULES: "@timestamp",
 }
 _AT_ONCE: Final = 1000
+_SETTLED: Final = frozenset({200, 404, 409})
+"""Deleted, by us or by another run, or seen again meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +133,19 @@ def _documents(client: Elasticsearch, index: str, query: dict[str, Any], *, dry_
         answers = client.bulk(index=index, operations=operations)["items"] if operations else []
         done = sum(answer["delete"]["status"] == 200 for answer in answers)
         deleted += done
+        _require_deletable(index, answers)
         # What was seen again meanwhile is a conflict, and not found the next time.
         if not done:
             return _item(index, deleted)
+
+
+def _require_deletable(index: str, answers: list[dict[str, Any]]) -> None:
+    """Raise Unauthorized or Unavailable when Elasticsearch lets us delete nothing, as behind a block of the index."""
+    for answer in answers:
+        status, cause = answer["delete"]["status"], answer["delete"].get("error", {})
+        if status not in _SETTLED:
+            kind = Unauthorized if cause.get("type") == "security_exception" else Unavailable
+            raise kind(f"Elasticsearch deletes no documents of {index} ({status}: {cause.get('reason')}).")
 
 
 def _item(index: str, deleted: int) -> Item:

@@ -113,6 +113,19 @@ def test_what_is_seen_again_at_that_very_moment_stays(client: Client, monkeypatc
     assert client.exists(index=semconv.INDEX_FAILURES, id=name)
 
 
+def test_documents_that_must_not_be_deleted_are_no_success(client: Client, retention: Command) -> None:
+    name = f"{uuid4().hex}/queue"
+    put(client, semconv.INDEX_QUEUES, name, OLD)
+    client.indices.put_settings(index=semconv.INDEX_QUEUES, settings={"index.blocks.write": True})
+    try:
+        result = retention("--entities", SINCE_2000)
+    finally:
+        client.indices.put_settings(index=semconv.INDEX_QUEUES, settings={"index.blocks.write": None})
+    assert result.exit_code == 4
+    assert "deletes no documents of celery-queues (403: " in result.stderr
+    assert items(retention("--entities", SINCE_2000, "--json"))[semconv.INDEX_QUEUES]["documents"] == 1
+
+
 def test_streams_get_their_lifecycle_each_its_own_and_setup_leaves_it_so(client: Client, retention: Command) -> None:
     def kept(name: str) -> str | None:
         found = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
@@ -138,6 +151,7 @@ def test_streams_get_their_lifecycle_each_its_own_and_setup_leaves_it_so(client:
     [
         ([], {}, "CELERYSCOPE_RETENTION_TASKS=90d"),
         (["--tasks", "soon"], {}, "CELERYSCOPE_RETENTION_TASKS: 'soon' is no duration"),
+        (["--tasks", "9999999999w"], {}, "'9999999999w' is more than a hundred years; use forever"),
         ([], {"CELERYSCOPE_RETENTION_LOGS": "30"}, "CELERYSCOPE_RETENTION_LOGS: '30' is no duration"),
         ([], {"CELERYSCOPE_RETENTION_EVERYTHING": "30d"}, "CELERYSCOPE_RETENTION_EVERYTHING: no such setting"),
     ],
