@@ -123,7 +123,9 @@ def _begin(consumer: KafkaConsumer, partitions: list[TopicPartition], since: dat
 
 def _offsets_at(consumer: KafkaConsumer, partitions: list[TopicPartition], time: datetime) -> dict[TopicPartition, int]:
     """The first offset of that time or later in each partition; -1 where there is none."""
-    found = consumer.offsets_for_times(dict.fromkeys(partitions, int(time.timestamp() * 1000)))
+    # Kafka knows no time before 1970.
+    milliseconds = max(int(time.timestamp() * 1000), 0)
+    found = consumer.offsets_for_times(dict.fromkeys(partitions, milliseconds))
     return {partition: -1 if found[partition] is None else found[partition].offset for partition in partitions}
 
 

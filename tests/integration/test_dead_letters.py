@@ -102,6 +102,8 @@ def test_letters_since_a_time_leave_out_older_ones(
     since = old.time + timedelta(milliseconds=1)
     assert [found.value for found in read_dead_letters(settings, since) if found.reason == reason][-1] == b"new"
     assert list(read_dead_letters(settings, datetime.now(UTC) + timedelta(hours=1))) == []
+    long_ago = datetime(1900, 1, 1, tzinfo=UTC)
+    assert [found.value for found in read_dead_letters(settings, long_ago) if found.reason == reason] == [b"old", b"new"]
 
 
 def test_many_threads_share_one_sender(settings: KafkaSettings, dead_letters: DeadLetters, reason: str) -> None:
@@ -221,6 +223,7 @@ def test_nothing_found_is_exit_code_3(command: Command, settings: KafkaSettings,
     result = command(*arguments)
     assert (result.exit_code, result.stdout) == (3, "")
     assert "dead letter" in result.stderr
+    assert "put back" not in result.stderr
 
 
 def test_letters_are_counted_by_reason(command: Command, dead_letters: DeadLetters, reason: str) -> None:
@@ -311,6 +314,7 @@ def test_a_purge_asks_first_and_deletes_the_oldest_for_good(apart: tuple[KafkaSe
         ["replay", "--all", "--reason", "x"],
         ["show", "17"],
         ["replay", "0:1", "all"],
+        ["replay", "0:1", "--since", "1h"],
         ["purge"],
         ["purge", "--all", "--to", "0:1"],
         ["purge", "--to", "1"],

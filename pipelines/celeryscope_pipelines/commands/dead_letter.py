@@ -160,6 +160,8 @@ def replay(
     """
     if bool(positions) + everything + (selection != Selection()) != 1:
         raise click.UsageError("Say which letters: their positions, --reason NAME and --error TEXT, or --all.")
+    if positions and since:
+        raise click.UsageError("--since does not go with positions.")
     letters = _at(kafka, positions) if positions else _matching(kafka, selection, since)
     replayed, skipped = _replay(kafka, letters)
     if as_json:
@@ -225,7 +227,10 @@ def _replay(kafka: KafkaSettings, letters: Iterable[StoredLetter]) -> tuple[int,
             for _ in dead_letters.replay(replayable()):
                 replayed += 1
         except CeleryscopeError:
-            click.echo(f"{replayed} records were put back before this; a second replay of them does no harm.", err=True)
+            if replayed:
+                click.echo(
+                    f"{replayed} records were put back before this; a second replay of them does no harm.", err=True
+                )
             raise
     return replayed, skipped
 
