@@ -21,6 +21,8 @@ from celeryscope import semconv
 from celeryscope.cli import main
 from celeryscope.recorder import Recorder
 from celeryscope.settings import Settings
+from celeryscope_pipelines.account.expected import Expected, Place
+from celeryscope_pipelines.account.lookup import Lookup
 from servers import Elasticsearch, Kafka
 from support import messages
 from support.commands import IndexerProcess, environment
@@ -208,6 +210,21 @@ def test_a_dead_letter_stands_for_its_record_by_reason_and_its_replays_change_no
         again = account(environ, "--tenant", tenant, "--wait", "60")
         assert again["kafka"]["repeated"] == 2**replays - 1
         assert (again["found"], again["dead_letters"]) == (found["found"], 1)
+
+
+def test_records_that_came_again_behind_a_rollover_hide_no_others(
+    environ: dict[str, str], elasticsearch: Elasticsearch, tenant: str
+) -> None:
+    stream = f"{semconv.DATA_STREAM_TRACES}-{tenant}"
+    with Client(elasticsearch.url, request_timeout=60) as client:
+        for numbers in (range(5), range(6)):
+            operations: list[dict[str, Any]] = []
+            for number in numbers:
+                operations += [{"create": {"_id": str(number)}}, {"@timestamp": "2026-01-01T00:00:00Z"}]
+            assert not client.bulk(index=stream, operations=operations, refresh=True)["errors"]
+            client.indices.rollover(alias=stream)
+        expected = {str(number): Expected((Place(stream, str(number), 0),), "spans") for number in range(6)}
+        assert Lookup(client).found(expected) == expected.keys()
 
 
 def status(environ: dict[str, str], tenant: str, **more: str) -> dict[str, Any]:

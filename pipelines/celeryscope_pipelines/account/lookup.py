@@ -48,8 +48,9 @@ class Lookup:
         versions: dict[str, int] = {}
         for start in range(0, len(ids), _AT_ONCE):
             part = ids[start : start + _AT_ONCE]
+            # Twice as many: a record that came again after a data stream went on with a new index is in both.
             answer = self._client.search(
-                index=stream, query={"ids": {"values": part}}, size=len(part), source=False, version=True
+                index=stream, query={"ids": {"values": part}}, size=2 * len(part), source=False, version=True
             )
             versions |= {hit["_id"]: hit["_version"] for hit in answer["hits"]["hits"]}
         return versions
