@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
@@ -50,5 +51,10 @@ def read_exposition(url: str) -> Exposition:
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise Unavailable(f"{url}/metrics tells nothing ({type(error).__name__}).") from error
     return Exposition(
-        [Sample(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
+        [
+            Sample(sample.name, sample.labels, sample.value)
+            for family in families
+            for sample in family.samples
+            if isfinite(sample.value)
+        ]
     )
