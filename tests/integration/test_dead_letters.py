@@ -103,7 +103,10 @@ def test_letters_since_a_time_leave_out_older_ones(
     assert [found.value for found in read_dead_letters(settings, since) if found.reason == reason][-1] == b"new"
     assert list(read_dead_letters(settings, datetime.now(UTC) + timedelta(hours=1))) == []
     long_ago = datetime(1900, 1, 1, tzinfo=UTC)
-    assert [found.value for found in read_dead_letters(settings, long_ago) if found.reason == reason] == [b"old", b"new"]
+    assert [found.value for found in read_dead_letters(settings, long_ago) if found.reason == reason] == [
+        b"old",
+        b"new",
+    ]
 
 
 def test_many_threads_share_one_sender(settings: KafkaSettings, dead_letters: DeadLetters, reason: str) -> None:

@@ -32,7 +32,9 @@ _NAMED = 5
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A spool on this machine; given all of them, what was shipped must match exactly.  [ask the heartbeats]",
 )
-@click.option("--written", type=click.IntRange(min=0), help="Records that were shipped, if you know; must match exactly.")
+@click.option(
+    "--written", type=click.IntRange(min=0), help="Records that were shipped, if you know; must match exactly."
+)
 @click.option("--collector", "collectors", multiple=True, metavar="URL", help="Ask this collector what it dropped.")
 @click.option("--wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait until it balances.  [0]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
