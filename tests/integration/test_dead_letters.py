@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import orjson
 import pytest
 from click.testing import CliRunner, Result
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -179,6 +180,18 @@ def test_a_letter_is_shown_with_its_record(
     position = stored(settings, reason)[0].position
     assert '  "resourceLogs": [' in command("show", position).stdout
     assert json.loads(command("show", position, "--json").stdout)["record"] == {"resourceLogs": [{"scopeLogs": []}]}
+
+
+def test_a_terminal_obeys_nothing_that_a_letter_says(
+    command: Command, settings: KafkaSettings, dead_letters: DeadLetters, reason: str
+) -> None:
+    hostile = f"{reason}\x1b[2J\x9b31m\u202e"
+    dead_letters.send(letter(hostile, orjson.dumps({"text": hostile})))
+    position = stored(settings, hostile)[0].position
+    for arguments in (["list", "--reason", hostile], ["count"], ["show", position]):
+        shown = command(*arguments).stdout
+        assert reason in shown
+        assert not [sign for sign in "\x1b\x9b\u202e" if sign in shown]
 
 
 def test_bytes_that_are_no_json_are_shown_without_control_characters(

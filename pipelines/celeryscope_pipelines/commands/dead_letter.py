@@ -25,6 +25,7 @@ from celeryscope_pipelines.dead_letters import (
 from celeryscope_pipelines.decode import KIND_OF_TOPIC
 from celeryscope_pipelines.views.options import json_option, moment, since_option
 from celeryscope_pipelines.views.terminal import Terminal, plain_table, show_json, verbatim
+from celeryscope_pipelines.views.wording import clean, one_line
 
 _POSITION = re.compile(r"\d+:\d+")
 
@@ -88,7 +89,8 @@ def list_letters(kafka: KafkaSettings, since: datetime | None, selection: Select
     table = plain_table("position", "time", "reason", "kind", "from", "error")
     for item in shown:
         source = f"{item['topic']} {item['partition']}:{item['offset']}"
-        table.add_row(item["position"], _local(item["time"]), item["reason"], item["kind"], source, item["error"])
+        cells = (item["position"], _local(item["time"]), item["reason"], item["kind"], source, item["error"])
+        table.add_row(*map(one_line, cells))
     Terminal().show(table, Text(f"\n{len(shown)} of {total} dead letters"))
 
 
@@ -113,7 +115,7 @@ def count(kafka: KafkaSettings, since: datetime | None, selection: Selection, as
         return
     table = plain_table("count", "reason", "first", "last", right=("count",))
     for reason, known in reasons.items():
-        table.add_row(f"{known['count']:,}", reason, _local(known["first"]), _local(known["last"]))
+        table.add_row(f"{known['count']:,}", one_line(reason), _local(known["first"]), _local(known["last"]))
     Terminal().show(table, Text(f"\n{total:,} dead letters"))
 
 
@@ -130,8 +132,8 @@ def show(kafka: KafkaSettings, position: str, as_json: bool) -> None:
     table = plain_table("", "")
     table.show_header = False
     for name, content in _as_dict(letter).items():
-        table.add_row(Text(name, "dim"), str(content))
-    Terminal().show(table, Text(), verbatim(_pretty(letter)))
+        table.add_row(Text(name, "dim"), one_line(str(content)))
+    Terminal().show(table, Text(), verbatim(clean(_pretty(letter))))
 
 
 @dead_letter.command()
@@ -254,7 +256,7 @@ def _matching(kafka: KafkaSettings, selection: Selection, since: datetime | None
 
 
 def _reasons(counts: Counter[str]) -> str:
-    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "none"
+    return ", ".join(f"{one_line(reason)} {count}" for reason, count in counts.most_common()) or "none"
 
 
 def _local(time: str) -> str:
