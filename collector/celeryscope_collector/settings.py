@@ -111,6 +111,9 @@ class CollectorSettings(ServiceSettings):
     def _fits_together(self) -> Self:
         if "identity" not in self.processors:
             raise ValueError("processors must contain identity: without it a sender could claim any tenant")
+        order = [name for name in self.processors if name in {"redaction", "limits"}]
+        if order == ["limits", "redaction"]:
+            raise ValueError("redaction must stand before limits: half a secret is not recognised any more")
         if (self.ssl_certificate is None) != (self.ssl_key is None):
             raise ValueError("ssl_certificate and ssl_key belong together: set both or neither")
         if self.ssl_client_ca is not None and self.ssl_certificate is None:

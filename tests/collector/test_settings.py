@@ -18,6 +18,7 @@ def test_processors_run_in_the_order_of_the_settings(monkeypatch: pytest.MonkeyP
     [
         {"processors": "redaction,limits"},
         {"processors": "identity,magic"},
+        {"processors": "identity,limits,redaction"},
         {"ssl_key": "/k"},
         {"ssl_client_ca": "/ca"},
         {"tokens_file": "/t", "allow_anonymous": True},
