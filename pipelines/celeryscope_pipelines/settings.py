@@ -1,5 +1,6 @@
 """Settings of the indexer and of every command that talks to Elasticsearch."""
 
+import re
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -82,6 +83,14 @@ class PipelineSettings(ServiceSettings):
     )
     indexers: str = Field("http://127.0.0.1:9465", description="Indexers to read /metrics of, likewise.")
 
+    @field_validator("collectors", "indexers")
+    @classmethod
+    def _without_secrets(cls, urls: str) -> str:
+        # They are shown as they are. A user in them would not even be sent.
+        if not all(_PROCESS.fullmatch(url) for url in _each(urls)):
+            raise ValueError("each address must be http(s)://host:port, without a user")
+        return urls
+
     @property
     def collector_urls(self) -> tuple[str, ...]:
         """One by one."""
@@ -140,6 +149,7 @@ def _each(urls: str) -> tuple[str, ...]:
     return tuple(url.strip() for url in urls.split(",") if url.strip())
 
 
+_PROCESS = re.compile(r"https?://[^\s/@]+(/[^\s@]*)?")
 _PORTS = {"http": 9200, "https": 443}
 
 

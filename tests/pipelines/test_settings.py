@@ -4,7 +4,7 @@ import pytest
 
 from celeryscope.errors import ConfigError
 from celeryscope.service.kafka import KafkaSettings
-from celeryscope_pipelines.settings import ElasticsearchSettings
+from celeryscope_pipelines.settings import ElasticsearchSettings, PipelineSettings
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,14 @@ def test_an_address_without_a_port_gets_the_usual_one(given: str, means: str) ->
     assert ElasticsearchSettings.load(url=given).url == means
 
 
+def test_a_process_may_stand_behind_a_path_of_a_proxy() -> None:
+    given = "http://[::1]:4318, https://proxy/collectors/1/"
+    assert PipelineSettings.load(collectors=given).collector_urls == (
+        "http://[::1]:4318",
+        "https://proxy/collectors/1/",
+    )
+
+
 @pytest.mark.parametrize(
     ("group", "settings", "problem"),
     [
@@ -29,6 +37,8 @@ def test_an_address_without_a_port_gets_the_usual_one(given: str, means: str) ->
         (ElasticsearchSettings, {"ca_file": Path("/nowhere.pem")}, "CA_FILE: Path does not point to a file"),
         (ElasticsearchSettings, {"api_key": "hunter2-\N{CYRILLIC SMALL LETTER YA}"}, "API_KEY: must be plain ASCII"),
         (ElasticsearchSettings, {"username": "ann"}, r"\*: username and password are given together"),
+        (PipelineSettings, {"indexers": "http://one:1,http://u:hunter2@two:9465"}, "INDEXERS: each address must be"),
+        (PipelineSettings, {"collectors": "localhost:4318"}, "COLLECTORS: each address must be"),
         (KafkaSettings, {"bootstrap_servers": "broker"}, "BOOTSTRAP_SERVERS: each broker must be host:port"),
         (KafkaSettings, {"bootstrap_servers": "broker:0"}, "BOOTSTRAP_SERVERS: each broker must be host:port"),
         (KafkaSettings, {"security_protocol": "SASL_SSL"}, "needs sasl_mechanism"),
@@ -36,7 +46,7 @@ def test_an_address_without_a_port_gets_the_usual_one(given: str, means: str) ->
     ],
 )
 def test_what_can_not_work_is_told_at_the_start_without_the_value(
-    group: type[ElasticsearchSettings] | type[KafkaSettings], settings: dict[str, object], problem: str
+    group: type[ElasticsearchSettings | KafkaSettings | PipelineSettings], settings: dict[str, object], problem: str
 ) -> None:
     with pytest.raises(ConfigError, match=problem) as raised:
         group.load(**settings)

@@ -21,10 +21,10 @@ def ask_pipeline(store: Store, since: datetime, now: datetime) -> Pipeline:
     kafka, settings, group = KafkaSettings.load(), PipelineSettings.load(), IndexerSettings.load().group_id
     unreachable: list[str] = []
     partitions: list[PartitionLag] = []
-    letters = Counter[str]()
+    letters: Counter[str] | None = None
     try:
         partitions = lag_of(kafka, group, now)
-        letters.update(letter.reason for letter in read_dead_letters(kafka, since))
+        letters = Counter(letter.reason for letter in read_dead_letters(kafka, since))
     except CeleryscopeError as error:
         unreachable.append(str(error))
     indexers: list[IndexerTold] = []

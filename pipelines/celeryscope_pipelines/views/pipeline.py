@@ -33,8 +33,8 @@ class Pipeline:
     """What is known now; a part that could not be asked is empty and named in ``unreachable``."""
 
     partitions: tuple[PartitionLag, ...] = ()
-    dead_letters: Mapping[str, int] = field(default_factory=dict)
-    """By reason, of the overview's time."""
+    dead_letters: Mapping[str, int] | None = None
+    """By reason, of the overview's time; None when they could not be read."""
     indexed_per_second: float = 0.0
     """Documents of spans and logs, during the last minute."""
     collectors: Collectors = field(default_factory=Collectors)
@@ -70,7 +70,7 @@ def render(pipeline: Pipeline, clock: Clock) -> Iterator[RenderableType]:
         yield _line(f"Indexer {one_line(indexer.url)}, since it started", counts, "")
         if indexer.waiting:
             yield Text("  it waits for a server that is away", "bold red")
-    if pipeline.partitions:
+    if pipeline.dead_letters is not None:
         yield _line("Dead letters", pipeline.dead_letters, "bold red")
     for why in pipeline.unreachable:
         yield Text(f"Not asked: {one_line(why)}", "yellow")
@@ -98,14 +98,15 @@ def _line(what: str, counts: Mapping[str, int], style: str) -> Text:
 
 
 def as_dict(pipeline: Pipeline, now: datetime) -> dict[str, Any]:
-    """The part for ``--json``; ages in seconds."""
+    """The part for ``--json``; ages in seconds. What could not be asked is None: 0 would be good news."""
     oldest = oldest_of(pipeline.partitions)
+    arriving = sum(partition.arriving for partition in pipeline.partitions)
     return {
-        "behind": pipeline.behind,
+        "behind": pipeline.behind if pipeline.partitions else None,
         "oldest_unread_seconds": _age(oldest, now),
-        "messages_per_second": round(sum(partition.arriving for partition in pipeline.partitions), 3),
+        "messages_per_second": round(arriving, 3) if pipeline.partitions else None,
         "indexed_per_second": round(pipeline.indexed_per_second, 3),
-        "expired_unread": pipeline.forgotten,
+        "expired_unread": pipeline.forgotten if pipeline.partitions else None,
         "partitions": [
             {
                 "topic": partition.topic,
@@ -118,7 +119,7 @@ def as_dict(pipeline: Pipeline, now: datetime) -> dict[str, Any]:
             }
             for partition in pipeline.partitions
         ],
-        "dead_letters": dict(pipeline.dead_letters),
+        "dead_letters": None if pipeline.dead_letters is None else dict(pipeline.dead_letters),
         "collectors": pipeline.collectors.as_dict(),
         "indexers": [
             {

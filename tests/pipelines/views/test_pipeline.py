@@ -61,3 +61,11 @@ def test_what_could_not_be_asked_is_no_good_news() -> None:
     assert "Not asked: Kafka does not answer." in screen
     assert "all indexed" not in screen
     assert "Dead letters" not in screen
+    told = as_dict(Pipeline(), at(100))
+    silent = ("behind", "oldest_unread_seconds", "messages_per_second", "expired_unread", "dead_letters")
+    assert [told[name] for name in silent] == [None] * 5
+
+
+def test_dead_letters_that_could_not_be_read_are_not_said_to_be_none() -> None:
+    assert "Dead letters" not in printed(*render(Pipeline((lag(0),)), CLOCK))
+    assert "Dead letters: nothing" in printed(*render(Pipeline((lag(0),), dead_letters={}), CLOCK))
