@@ -95,6 +95,8 @@ class Account:
     """Distinct in Kafka, by service and host."""
     found: Counter[str] = field(default_factory=Counter)
     """In Elasticsearch, by what stands for them: ``spans``, ``logs``, ``snapshots``."""
+    doubled: int = 0
+    """Of those found, how many are in more than one index of their data stream."""
     put_aside: Counter[str] = field(default_factory=Counter)
     """Dead letters by reason."""
     missing: dict[str, str] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class Account:
             "collectors": self.collectors.as_dict(),
             "kafka": {"records": self.in_kafka, "distinct": self.distinct, "repeated": self.repeated},
             "found": {name: self.found[name] for name in ("spans", "logs", "snapshots")},
+            "doubled": self.doubled,
             "dead_letters": self.put_aside.total(),
             "dead_letters_by_reason": dict(self.put_aside),
             "dead_letters_gone": self.letters_gone,

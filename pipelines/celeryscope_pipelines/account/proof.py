@@ -78,9 +78,10 @@ def _read(
     # First the senders: what they have shipped by now is in Kafka when it is read.
     account, absent = Account(workers=_workers(kafka, client, question)), dict[str, Expected]()
     for chunk in _chunks(kafka, question, account):
-        there = lookup.found(chunk)
-        account.found.update(chunk[identity].kind for identity in there)
-        absent |= {identity: expected for identity, expected in chunk.items() if identity not in there}
+        found = lookup.found(chunk)
+        account.doubled += len(found.doubled)
+        account.found.update(chunk[identity].kind for identity in found.there)
+        absent |= {identity: expected for identity, expected in chunk.items() if identity not in found.there}
     account.collectors = of_collectors(question.collectors)
     account.letters_gone = expired(kafka, semconv.TOPIC_DEAD_LETTER)
     return account, absent
@@ -117,7 +118,9 @@ def _chunks(kafka: KafkaSettings, question: Question, account: Account) -> Itera
 
 def _settle(account: Account, kafka: KafkaSettings, lookup: Lookup, absent: dict[str, Expected]) -> None:
     """Look up once more what was not there, and find the dead letters among it."""
-    for identity in lookup.found(absent):
+    found = lookup.found(absent)
+    account.doubled += len(found.doubled)
+    for identity in found.there:
         account.found[absent.pop(identity).kind] += 1
     reasons = put_aside(kafka, absent)
     account.put_aside.clear()

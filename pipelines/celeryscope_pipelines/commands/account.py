@@ -130,6 +130,7 @@ def _index(account: Account) -> list[tuple[str, str]]:
         ("  spans", f"{account.found['spans']:,}"),
         ("  log lines and failures", f"{account.found['logs']:,}"),
         ("  snapshots of attempts", f"{account.found['snapshots']:,}"),
+        ("  in two indices of a data stream", f"{account.doubled:,}"),
         *(_reasons("dead letters", account.put_aside) or [("dead letters", "0")]),
         ("shipped, but not in Kafka", f"{account.unaccounted:,}"),
         ("in Kafka, but nowhere else", f"{len(account.missing):,}"),
