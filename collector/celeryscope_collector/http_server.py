@@ -127,7 +127,8 @@ class _Protocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def _head_is_late(self) -> None:
-        self._end(b"408 Request Timeout", b"the head of the request did not arrive in time")
+        # Not HTTP's 408: senders of OTLP drop their data for that.
+        self._end(b"503 Service Unavailable\r\nretry-after: 1", b"the head of the request did not arrive in time")
 
     def _body_is_late(self, cycle: RequestResponseCycle) -> None:
         if self.cycle is cycle and cycle.more_body:

@@ -2,6 +2,7 @@
 
 OTLP says which of them are worth another try: HTTP 429 and 503 with ``Retry-After``, gRPC's UNAVAILABLE and
 RESOURCE_EXHAUSTED with a ``RetryInfo``, DEADLINE_EXCEEDED; whoever gets another one must drop its data or ask a person.
+HTTP's own 408 is not among them, so a body that is late is answered 503.
 """
 
 import math
@@ -40,11 +41,12 @@ _CODES: Final[dict[type[Exception], tuple[int, int]]] = {
     TooLarge: (413, answers.RESOURCE_EXHAUSTED),
     TooMuch: (429, answers.RESOURCE_EXHAUSTED),
     Rejected: (400, answers.INVALID_ARGUMENT),
-    TimeoutError: (408, answers.DEADLINE_EXCEEDED),
+    TimeoutError: (503, answers.DEADLINE_EXCEEDED),
     # Nobody reads this answer; the status is for the metric.
     ClientDisconnect: (400, answers.INVALID_ARGUMENT),
     Unavailable: (503, answers.UNAVAILABLE),
 }
+_LATER: Final = {429, 503}
 REFUSED: Final = tuple(_CODES)
 """The exceptions that are answers, to be caught."""
 
@@ -53,6 +55,6 @@ def refusal(error: Exception) -> Refusal:
     """The answer for one of ``REFUSED``."""
     http, grpc = next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
     retry_after = None
-    if isinstance(error, (Unavailable, TooMuch)):
-        retry_after = max(math.ceil(error.retry_after or 1), 1)
+    if http in _LATER:
+        retry_after = max(math.ceil(getattr(error, "retry_after", None) or 1), 1)
     return Refusal(http, grpc, str(error) or "the body did not arrive in time", retry_after)
