@@ -66,8 +66,8 @@ def read_senders(path: Path, default: TenantLimits) -> Senders:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the tokens file {path} can't be read: {error}") from None
-    except yaml.YAMLError:
-        # The parser's own message quotes the file, which may hold a token by mistake.
+    except (yaml.YAMLError, ValueError, RecursionError):
+        # ValueError: a date or number that is none. The messages quote the file, which may hold a token by mistake.
         raise ConfigError(f"the tokens file {path} is not valid YAML") from None
     entries = content.get("tokens") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not set(content) <= {"tokens", "limits"}:

@@ -94,6 +94,12 @@ def test_of_too_many_attributes_ours_are_kept_and_the_others_counted() -> None:
     assert item["droppedAttributesCount"] == 69
 
 
+def test_what_was_dropped_is_counted_as_far_as_otlp_can_count() -> None:
+    item = {"attributes": [attribute(f"k{n}", "v") for n in range(100)], "droppedAttributesCount": 2**32 - 1}
+    limit_item(item, SMALL)
+    assert item["droppedAttributesCount"] == 2**32 - 1
+
+
 def test_bytes_over_the_limit_are_replaced_since_half_of_them_would_be_garbage() -> None:
     item = {"attributes": [{"key": "blob", "value": {"bytesValue": base64.b64encode(bytes(1000)).decode()}}]}
     limit_item(item, SMALL)

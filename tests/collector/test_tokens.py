@@ -73,6 +73,8 @@ def test_a_removed_file_leaves_the_last_tokens_valid(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         ("tokens: [", "not valid YAML"),
+        ("tokens: 2026-99-99", "not valid YAML"),
+        ("tokens: " + "[" * 5000, "not valid YAML"),
         ("", "needs a list"),
         ("tokens: shop", "needs a list"),
         ("tokens: [{tenant: shop}]", "entry 1"),

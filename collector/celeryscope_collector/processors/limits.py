@@ -98,7 +98,8 @@ def limit_attributes(part: dict[str, Any], bounds: Limits) -> list[str]:
     if len(attributes) > bounds.attributes:
         dropped = len(attributes) - bounds.attributes
         attributes = part["attributes"] = _most_wanted(attributes, bounds.attributes)
-        part["droppedAttributesCount"] = int(part.get("droppedAttributesCount", 0)) + dropped
+        # OTLP counts them in 32 bits.
+        part["droppedAttributesCount"] = min(int(part.get("droppedAttributesCount", 0)) + dropped, 2**32 - 1)
     names = []
     for attribute in attributes:
         value = attribute["value"]
