@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from celeryscope.errors import Rejected
 from celeryscope_collector.otlp.answers import JSON
 from celeryscope_collector.otlp.extent import check_json
-from celeryscope_collector.otlp.validity import checked_origin, complete_attributes
+from celeryscope_collector.otlp.validity import checked_attributes, checked_origin
 from celeryscope_collector.records import METRICS, Origin
 
 _IDS: Final = ("traceId", "spanId")
@@ -38,12 +38,14 @@ def decoded_metrics(body: bytes, media_type: str) -> Iterator[tuple[Origin, list
 
 
 def attribute_lists(part: Any) -> Iterator[list[dict[str, Any]]]:
-    """All lists of attributes inside of a metric: its own, those of data points and of exemplars; made complete."""
+    """All lists of attributes inside of a metric: its own, those of data points and of exemplars.
+
+    Raises Rejected when one is malformed.
+    """
     if isinstance(part, dict):
         for name, value in part.items():
             if name in _LISTS:
-                complete_attributes(value)
-                yield value
+                yield checked_attributes(value)
             else:
                 yield from attribute_lists(value)
     elif isinstance(part, list):

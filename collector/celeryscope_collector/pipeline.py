@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -92,15 +92,26 @@ class Pipeline:
         # The others decide about tasks; these two bound and clean any attributes.
         steps = [(name, step) for name, step in chain.steps(None) if name in _OF_ALL_SIGNALS]
         encoder = Encoder(METRICS, partitions, self._max_message_bytes)
+        refused: Counter[str] = Counter()
         for origin, items in decoded_metrics(body, request.media_type):
             changed = chain.origin(origin)
-            for attributes in attribute_lists(items):
-                record = Record(METRICS, changed, {"attributes": attributes})
-                through(steps, record, Counter())
-                attributes[:] = record.attributes
             # All of a sender's in one partition, so that each series stays in its order.
-            encoder.add(changed, items, key=orjson.dumps(changed.resource).decode())
-        return Outcome(encoder.finish(), encoder.refused, Counter())
+            key = orjson.dumps(changed.resource).decode()
+            for item in items:
+                try:
+                    _clean_metric(item, steps, changed)
+                except Rejected as error:
+                    refused[error.reason] += 1
+                else:
+                    encoder.add(changed, (item,), key)
+        return Outcome(encoder.finish(), refused + encoder.refused, Counter())
+
+
+def _clean_metric(item: dict[str, Any], steps: Steps, origin: Origin) -> None:
+    for attributes in attribute_lists(item):
+        record = Record(METRICS, origin, {"attributes": attributes})
+        through(steps, record, Counter())
+        attributes[:] = record.attributes
 
 
 def _complete(chunks: list[Chunk], ids: RecordIds) -> None:

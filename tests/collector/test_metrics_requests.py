@@ -71,6 +71,25 @@ def test_too_many_attributes_of_a_point_are_cut() -> None:
     assert len(found["attributes"]) == 4
 
 
+def nested(depth: int) -> dict[str, Any]:
+    return {"stringValue": "x"} if not depth else {"arrayValue": {"values": [nested(depth - 1)]}}
+
+
+def test_attributes_may_lack_what_protobuf_leaves_out_and_one_that_is_malformed_costs_its_metric_only() -> None:
+    lacking = [{"value": {"stringValue": "x"}}, {"key": "a"}, {"key": "m", "value": {"kvlistValue": {"values": [{}]}}}]
+    deep = {"name": "deep", "gauge": {"dataPoints": [{"attributes": [{"key": "a", "value": nested(20)}]}]}}
+    outcome = run(orjson.dumps(request_of({"name": "m", "gauge": {"dataPoints": [{"attributes": lacking}]}}, deep)))
+    (message,) = outcome.messages
+    (metric,) = orjson.loads(message.value)["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    (point,) = metric["gauge"]["dataPoints"]
+    assert point["attributes"] == [
+        attribute("", "x"),
+        {"key": "a", "value": {}},
+        {"key": "m", "value": {"kvlistValue": {"values": [{"key": "", "value": {}}]}}},
+    ]
+    assert outcome.refused == {"malformed_attributes": 1}
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b"5", b'{"resourceMetrics": 5}'])
 def test_what_is_no_export_of_metrics_is_rejected(body: bytes) -> None:
     with pytest.raises(Rejected):

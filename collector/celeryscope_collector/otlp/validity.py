@@ -73,6 +73,13 @@ def checked_origin(part: Any) -> dict[str, Any]:
     return part  # type: ignore[no-any-return]
 
 
+def checked_attributes(attributes: Any) -> list[dict[str, Any]]:
+    """The attributes themselves, with what is absent in them set; Rejected when they are malformed."""
+    if not _are_attributes(attributes):
+        raise Rejected("malformed_attributes")
+    return attributes  # type: ignore[no-any-return]
+
+
 def _check_fields(item: Any, checks: dict[str, Check], reason: str) -> None:
     if type(item) is not dict:
         raise Rejected(reason)
