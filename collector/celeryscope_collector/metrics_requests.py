@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from celeryscope.errors import Rejected
 from celeryscope_collector.otlp.answers import JSON
-from celeryscope_collector.otlp.extent import check_json
+from celeryscope_collector.otlp.extent import check_json, check_protobuf
 from celeryscope_collector.otlp.validity import checked_attributes, checked_origin
 from celeryscope_collector.records import METRICS, Origin
 
@@ -25,7 +25,7 @@ _LISTS: Final = ("attributes", "filteredAttributes", "metadata")
 def decoded_metrics(body: bytes, media_type: str) -> Iterator[tuple[Origin, list[dict[str, Any]]]]:
     """Each resource and scope with its metrics, as OTLP/JSON dicts. Raises Rejected when the request is no OTLP."""
     try:
-        message = _from_json(body) if media_type == JSON else ExportMetricsServiceRequest.FromString(body)
+        message = _from_json(body) if media_type == JSON else _from_protobuf(body)
     except (DecodeError, ParseError, ValueError, TypeError, RecursionError) as error:
         raise Rejected("malformed", f"the body is no valid export request of metrics: {error}") from None
     request = MessageToDict(message, use_integers_for_enums=True)
@@ -53,8 +53,15 @@ def attribute_lists(part: Any) -> Iterator[list[dict[str, Any]]]:
             yield from attribute_lists(member)
 
 
+def _from_protobuf(body: bytes) -> ExportMetricsServiceRequest:
+    check_protobuf(body, METRICS)
+    message = ExportMetricsServiceRequest()
+    message.ParseFromString(body)
+    return message
+
+
 def _from_json(body: bytes) -> ExportMetricsServiceRequest:
-    check_json(body)
+    check_json(body, numbers=True)
     request = orjson.loads(body)
     if type(request) is not dict:
         raise TypeError("it must be a JSON object")

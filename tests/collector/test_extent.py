@@ -1,16 +1,30 @@
 """What a request would become is known before it is parsed."""
 
 import pytest
+from google.protobuf.json_format import MessageToJson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    ResourceMetrics,
+    Sum,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from celeryscope_collector.metrics_requests import decoded_metrics
 from celeryscope_collector.otlp import extent
+from celeryscope_collector.otlp.answers import JSON, PROTOBUF
 from celeryscope_collector.otlp.content import TooLarge
 from celeryscope_collector.otlp.extent import check_json, check_protobuf
-from celeryscope_collector.records import LOGS, TRACES
+from celeryscope_collector.otlp.wire import field
+from celeryscope_collector.records import LOGS, METRICS, TRACES
 
 FILLING = b"\x7a\x80\x80\x80\x01" + bytes(2 << 20)
 """A field that nobody knows, of two megabytes: what is small is not counted."""
@@ -68,6 +82,33 @@ def test_too_many_parts_are_refused_wherever_they_are(body: bytes) -> None:
 def test_too_many_parts_of_a_span_are_refused(part: Span) -> None:
     with pytest.raises(TooLarge):
         check_protobuf(FILLING + spans(part), TRACES)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        Metric(gauge=Gauge(data_points=[NumberDataPoint()] * (MAX_PARTS + 1))),
+        Metric(sum=Sum(data_points=[NumberDataPoint(attributes=ATTRIBUTES)])),
+        Metric(histogram=Histogram(data_points=[HistogramDataPoint(explicit_bounds=[0.0] * (MAX_PARTS + 1))])),
+    ],
+    ids=["points", "attributes", "numbers"],
+)
+def test_too_many_parts_of_a_metric_are_refused(metric: Metric) -> None:
+    request = ExportMetricsServiceRequest(resource_metrics=[ResourceMetrics(scope_metrics=[{"metrics": [metric]}])])
+    body = request.SerializeToString()
+    check_protobuf(body, METRICS)
+    for media_type, too_much in ((PROTOBUF, FILLING + body), (JSON, MessageToJson(request).encode())):
+        with pytest.raises(TooLarge):
+            list(decoded_metrics(too_much, media_type))
+
+
+def test_numbers_are_counted_that_are_not_packed() -> None:
+    # resource, scope, metric, exponential histogram, its point, positive buckets; and in these a count after the other
+    body = b"\x10\x00" * (MAX_PARTS + 1)
+    for number in (8, 1, 10, 2, 2, 1):
+        body = field(number, body)
+    with pytest.raises(TooLarge):
+        check_protobuf(FILLING + body, METRICS)
 
 
 def test_as_many_as_allowed_pass_and_strings_are_not_counted() -> None:

@@ -3,35 +3,32 @@
 Checked before anything is parsed, by counting, so that no request can cost much more time and memory than its bytes.
 """
 
-from typing import Final
+from functools import cache
+from typing import Any, Final
+
+from google.protobuf.descriptor import FieldDescriptor
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from celeryscope_collector.otlp.content import TooLarge
-from celeryscope_collector.records import LOGS, TRACES, Signal
+from celeryscope_collector.records import LOGS, METRICS, TRACES, Signal
 
 MAX_PARTS: Final = 500_000
-"""Objects and lists of a JSON request, messages of a protobuf request; an attribute has two of them."""
+"""Objects and lists of a JSON request, messages of a protobuf request; an attribute has two of them.
+
+Of metrics the numbers in lists count, too: as much as bytes when they are packed."""
 
 _SMALL_BYTES: Final = 1024 * 1024
 """Protobuf below this is not counted, since counting costs a fifth of decoding; it becomes 100 MB at worst."""
 
-# The messages of OTLP that hold messages: for each the tags (field * 8 + 2) of these, and what they are.
-_TAGS: Final[dict[str, dict[int, str]]] = {
-    "request": {0x0A: "resources"},
-    "resources": {0x0A: "resource", 0x12: "scopes"},
-    "resource": {0x0A: "attribute"},
-    "scopes": {0x0A: "scope", 0x12: "record"},
-    "scope": {0x1A: "attribute"},
-    "attribute": {0x12: "value"},
-    "value": {0x2A: "list", 0x32: "map"},
-    "list": {0x0A: "value"},
-    "map": {0x0A: "attribute"},
-    "event": {0x1A: "attribute"},
-    "link": {0x22: "attribute"},
+_REQUESTS: Final[dict[str, Any]] = {
+    TRACES.kind: ExportTraceServiceRequest.DESCRIPTOR,
+    LOGS.kind: ExportLogsServiceRequest.DESCRIPTOR,
+    METRICS.kind: ExportMetricsServiceRequest.DESCRIPTOR,
 }
-_RECORDS: Final[dict[str, dict[int, str]]] = {
-    TRACES.kind: {0x4A: "attribute", 0x5A: "event", 0x6A: "link"},
-    LOGS.kind: {0x2A: "value", 0x32: "attribute"},
-}
+_TEXTS: Final = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES}
+_DELIMITED: Final = 2
 _FIXED: Final = {1: 8, 5: 4}
 
 
@@ -39,24 +36,28 @@ class _Broken(Exception):
     """This is no protobuf; the parser will say so better."""
 
 
-def check_json(body: bytes) -> None:
-    """Raises TooLarge when the JSON has too many objects and lists."""
+def check_json(body: bytes, *, numbers: bool = False) -> None:
+    """Raises TooLarge when the JSON has too many objects and lists; with ``numbers`` members of lists count, too."""
     # Each of them has an end, too.
-    if len(body) > 2 * MAX_PARTS and body.count(b"{") + body.count(b"[") > MAX_PARTS:
-        raise _too_many()
+    if len(body) > 2 * MAX_PARTS:
+        count = body.count(b"{") + body.count(b"[") + (body.count(b",") if numbers else 0)
+        if count > MAX_PARTS:
+            raise _too_many()
 
 
 def check_protobuf(body: bytes, signal: Signal) -> None:
-    """Raises TooLarge when the export request has too many messages; broken protobuf is left to the parser."""
+    """Raises TooLarge when the export request has too many messages, or numbers in lists (metrics have such).
+
+    Broken protobuf is left to the parser.
+    """
     if len(body) < _SMALL_BYTES:
         return
-    tags = _TAGS | {"record": _RECORDS[signal.kind]}
-    waiting, count = [("request", 0, len(body))], 0
+    waiting, count = [(_REQUESTS[signal.kind], 0, len(body))], 0
     try:
         while waiting:
-            kind, position, end = waiting.pop()
-            inner = _inner(body, position, end, tags.get(kind, {}))
-            count += len(inner)
+            message, position, end = waiting.pop()
+            inner, numbers = _inner(body, position, end, *_fields_of(message))
+            count += len(inner) + numbers
             if count > MAX_PARTS:
                 raise _too_many()
             waiting += inner
@@ -64,21 +65,39 @@ def check_protobuf(body: bytes, signal: Signal) -> None:
         return
 
 
-def _inner(body: bytes, position: int, end: int, tags: dict[int, str]) -> list[tuple[str, int, int]]:
-    found: list[tuple[str, int, int]] = []
+@cache
+def _fields_of(message: Any) -> tuple[dict[int, Any], frozenset[int]]:
+    """The messages that a message holds, by their tags, and the fields of its lists of numbers."""
+    inner = [field for field in message.fields if field.message_type is not None]
+    messages = {field.number << 3 | _DELIMITED: field.message_type for field in inner}
+    lists = [field for field in message.fields if field.is_repeated and field.message_type is None]
+    return messages, frozenset(field.number for field in lists if field.type not in _TEXTS)
+
+
+def _inner(
+    body: bytes, position: int, end: int, messages: dict[int, Any], lists: frozenset[int]
+) -> tuple[list[tuple[Any, int, int]], int]:
+    """The messages in a message, with their places, and at most how many numbers its lists have."""
+    found: list[tuple[Any, int, int]] = []
+    numbers = 0
     while position < end:
         tag, position = _varint(body, position)
-        if tag & 7 != 2:
+        if tag & 7 != _DELIMITED:
+            if lists:
+                numbers += tag >> 3 in lists
             position = _skipped(body, position, tag & 7)
             continue
         size, position = _varint(body, position)
-        kind = tags.get(tag)
-        if kind is not None:
-            found.append((kind, position, min(position + size, end)))
+        message = messages.get(tag)
+        if message is not None:
+            found.append((message, position, min(position + size, end)))
             if len(found) > MAX_PARTS:
                 raise _too_many()
+        elif lists and tag >> 3 in lists:
+            # Packed: a small number is one byte.
+            numbers += size
         position += size
-    return found
+    return found, numbers
 
 
 def _varint(body: bytes, position: int) -> tuple[int, int]:
