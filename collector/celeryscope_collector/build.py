@@ -54,7 +54,7 @@ def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None
     processors = processors_of(settings)
     compression = None if settings.kafka_compression == "none" else settings.kafka_compression
     sending = Sending(settings.kafka_timeout, settings.max_bytes_in_flight, compression, settings.kafka_linger_ms)
-    signals = (*SIGNALS, METRICS) if settings.metrics else SIGNALS
+    signals = signals_of(settings)
     exporter = KafkaExporter(kafka.client_options(), sending, metrics, signals)
     pipeline = Pipeline(
         processors,
@@ -67,6 +67,11 @@ def build(settings: CollectorSettings, kafka: KafkaSettings, shared: Path | None
     return Collector(
         tenants, exporter, Receiver(intake, metrics, signals), _grpc(settings, intake, signals), metrics, processors
     )
+
+
+def signals_of(settings: CollectorSettings) -> Sequence[Signal]:
+    """Those that are taken; the topic of each has to be there."""
+    return (*SIGNALS, METRICS) if settings.metrics else SIGNALS
 
 
 def _grpc(settings: CollectorSettings, intake: Intake, signals: Sequence[Signal]) -> "GrpcReceiver | None":

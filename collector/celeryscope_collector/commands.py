@@ -76,7 +76,7 @@ def check(file: Path | None, bootstrap_servers: str | None, **options: Any) -> N
     if file is not None:
         _show_processors(read_processors(file))
         return
-    from celeryscope_collector.build import who_may_send
+    from celeryscope_collector.build import signals_of, who_may_send
     from celeryscope_collector.kafka_check import KafkaCheck
     from celeryscope_collector.prepare import sections_of
 
@@ -87,7 +87,7 @@ def check(file: Path | None, bootstrap_servers: str | None, **options: Any) -> N
     who = "anybody" if isinstance(senders, Anonymous) else f"tenants {', '.join(senders.tenants)}"
     click.echo(f"senders     {who}")
     configure("ERROR", "auto")
-    connection = KafkaCheck(kafka.client_options())
+    connection = KafkaCheck(kafka.client_options(), signals_of(settings))
     try:
         for topic, partitions in connection.partitions().items():
             click.echo(f"Kafka       {topic}: {partitions} partition{'s' * (partitions != 1)}")

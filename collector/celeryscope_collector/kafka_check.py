@@ -1,4 +1,4 @@
-"""Whether Kafka can take our messages now: both topics are there and every partition has a leader."""
+"""Whether Kafka can take our messages now: the topics are there and every partition has a leader."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -90,7 +90,9 @@ def told(error: Exception) -> CeleryscopeError:
 def _usable_partitions(topic: Mapping[str, Any]) -> int:
     if topic["error_code"] == _UNKNOWN_TOPIC:
         if topic["name"] == METRICS.topic:
-            raise Unavailable(f"the topic {topic['name']} does not exist: create it, or take no metrics")
+            raise Unavailable(
+                f"the topic {topic['name']} does not exist: run `celeryscope setup --metrics`, or take no metrics"
+            )
         raise Unavailable(f"the topic {topic['name']} does not exist: run `celeryscope setup`")
     if topic["error_code"] == TopicAuthorizationFailedError.errno:
         raise Unauthorized(

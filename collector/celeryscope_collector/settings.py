@@ -65,7 +65,8 @@ class CollectorSettings(ServiceSettings):
     max_request_bytes: int = Field(8 * _MIB, ge=1024, description="Bytes of a request as received.")
     max_decompressed_bytes: int = Field(32 * _MIB, ge=1024, description="Bytes of a request once decompressed.")
     metrics: bool = Field(
-        False, description="Pass OTLP metrics through to the topic `celeryscope.metrics`, which has to be there."
+        False,
+        description="Pass OTLP metrics through to the topic `celeryscope.metrics` (`celeryscope setup --metrics`).",
     )
     kafka_encoding: Literal["as_received", "json"] = Field(
         "as_received",

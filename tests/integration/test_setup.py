@@ -177,6 +177,19 @@ def test_the_topics_retention_changes_when_asked_and_is_left_alone_otherwise(
     assert _config(admin, semconv.TOPIC_TRACES, "retention.ms") == "-1"
 
 
+def test_a_collector_that_takes_metrics_says_how_to_get_their_topic(
+    setup: Setup, servers: tuple[Kafka, Elasticsearch]
+) -> None:
+    kafka, elasticsearch = servers
+    of_collector = {"CELERYSCOPE_COLLECTOR_METRICS": "true", "CELERYSCOPE_COLLECTOR_ALLOW_ANONYMOUS": "true"}
+    takes_metrics = environment(kafka.bootstrap_servers, elasticsearch.url, **of_collector)
+    setup()
+    told = celeryscope(takes_metrics, "collector", "check")
+    assert (told.returncode, "`celeryscope setup --metrics`" in told.stderr) == (4, True), told.stderr
+    assert _items(setup("--metrics", "--json"))[semconv.TOPIC_METRICS] == ("created", "6 partitions, replication 1")
+    assert "celeryscope.metrics: 6 partitions" in celeryscope(takes_metrics, "collector", "check").stdout
+
+
 def test_a_dead_letter_topic_made_by_hand_gets_room_for_large_letters(setup: Setup, admin: KafkaAdminClient) -> None:
     admin.create_topics({semconv.TOPIC_DEAD_LETTER: {}}, wait_for_metadata=True)
     assert _items(setup("--json"))[semconv.TOPIC_DEAD_LETTER][0] == "changed"

@@ -1,6 +1,7 @@
 """``celeryscope setup``: topics, index templates and indices."""
 
 from time import monotonic, sleep
+from typing import Any
 
 import click
 from rich.text import Text
@@ -38,22 +39,19 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
 @click.option(
     "--retention", callback=_seconds, metavar="TIME", help="Elasticsearch keeps spans and logs this long.  [for ever]"
 )
+@click.option("--metrics", is_flag=True, help="A topic for OTLP metrics, too, for collectors that take them.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--wait", type=click.FloatRange(min=0), default=0, metavar="SECONDS", help="For servers that start up.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead.")
 @click.option("--kafka", "bootstrap_servers", metavar="HOST:PORT", help="Kafka brokers.  [127.0.0.1:9092]")
 @click.option("--elasticsearch-url", metavar="URL", help="Elasticsearch.  [http://127.0.0.1:9200]")
 def setup(
-    partitions: int | None,
-    replication: int | None,
-    topic_retention: int | None,
-    replicas: int | None,
-    retention: int | None,
     dry_run: bool,
     wait: float,
     as_json: bool,
     bootstrap_servers: str | None,
     elasticsearch_url: str | None,
+    **planned: Any,
 ) -> None:
     """Create Kafka's topics, and Elasticsearch's index templates and indices.
 
@@ -67,8 +65,7 @@ def setup(
     """
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     elasticsearch = ElasticsearchSettings.load(url=elasticsearch_url)
-    plan = Plan(partitions, replication, topic_retention, replicas, retention)
-    changes = _patiently(kafka, elasticsearch, plan, dry_run, wait)
+    changes = _patiently(kafka, elasticsearch, Plan(**planned), dry_run, wait)
     if as_json:
         show_json({"dry_run": dry_run, "items": [change.as_dict() for change in changes]})
     else:

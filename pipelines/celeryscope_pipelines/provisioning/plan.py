@@ -17,3 +17,5 @@ class Plan:
     """Further copies of each index in Elasticsearch."""
     retention: int | None = None
     """Seconds that Elasticsearch keeps spans and logs (the data streams); 0 is for ever."""
+    metrics: bool = False
+    """Whether the topic of OTLP metrics is wanted, too, which only a collector with metrics switched on writes."""

@@ -35,8 +35,9 @@ def provision_topics(kafka: KafkaSettings, plan: Plan, *, dry_run: bool = False)
         replication = plan.replication or min(_REPLICATION, brokers)
         if replication > brokers:
             raise ConfigError(f"A replication of {replication} needs as many brokers; this Kafka has {brokers}.")
-        found = {topic["name"]: _partitions(topic) for topic in admin.describe_topics(list(TOPICS))}
-        for name in TOPICS:
+        names = [*TOPICS, semconv.TOPIC_METRICS] if plan.metrics else list(TOPICS)
+        found = {topic["name"]: _partitions(topic) for topic in admin.describe_topics(names)}
+        for name in names:
             if found[name]:
                 yield _adjust(admin, name, found[name], plan, dry_run=dry_run)
             else:
