@@ -54,6 +54,8 @@ class Collector:
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
+            # So that a test can do what a terminal does.
+            process_group=0,
         )
         assert self.process.stdout is not None
         self.announcement = self.process.stdout.readline()

@@ -88,10 +88,11 @@ class _Supervisor:
         with os.fdopen(reading) as told:
             self._fork(lambda text: os.write(writing, f"{text}\n".encode()))
             os.close(writing)
-            # Until its end of the pipe is closed, which it does after the one line, or by ending.
             text = told.readline()
-        if text.startswith("collector listens"):
-            return f"{text.rstrip()}, {self._settings.workers} processes"
+            if text.startswith("collector listens"):
+                return f"{text.rstrip()}, {self._settings.workers} processes"
+            # What is wrong may be more than a line; it has ended when there is no more.
+            text += told.read()
         self._started.clear()
         raise ConfigError(text.rstrip() or "the first worker process ended while it started; its log tells why")
 
@@ -113,8 +114,11 @@ class _Supervisor:
         code = 1
         try:
             _end_with(supervisor)
+            # What a terminal sends to a group would come twice: from the terminal, and from the supervisor.
+            os.setpgid(0, 0)
             # The service's own handlers come later; to read the tokens again is then too early anyway.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             self._serve(self._settings, self._kafka, tell, self._folder)
             code = 0

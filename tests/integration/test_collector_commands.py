@@ -71,7 +71,7 @@ def test_a_processors_file_is_checked_by_itself_and_before_the_collector_runs(tm
 
     file.write_text("processors:\n- identity\n- sampling: {ratoi: 0.5}\n")
     named = {"CELERYSCOPE_COLLECTOR_PROCESSORS_FILE": str(file), "CELERYSCOPE_COLLECTOR_ALLOW_ANONYMOUS": "true"}
-    for arguments in (["check", str(file)], ["check"], ["--check"], ["run"]):
+    for arguments in (["check", str(file)], ["check"], ["--check"], ["run"], ["run", "--workers", "2", "--port", "0"]):
         ended = celeryscope(*arguments, **named)
         assert ended.returncode == 2
         assert f"{file}:3:14: unknown key `ratoi`: did you mean `ratio`?" in ended.stderr

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -84,6 +85,39 @@ def test_they_share_ports_metrics_and_signals_and_one_that_is_killed_comes_back(
 
 def _listening(worker: psutil.Process) -> list[psutil.Process]:
     return [worker] if any(connection.status == "LISTEN" for connection in worker.net_connections("tcp")) else []
+
+
+def accepts_connections(host: str, port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex((host, port)) == 0
+
+
+def test_one_control_c_drains_them(kafka: Kafka, tmp_path: Path) -> None:
+    create_topics(kafka)
+    body = logs_request(log())
+    with Collector(kafka.bootstrap_servers, tmp_path, TWO) as collector:
+        eventually(collector, lambda: metric(collector, "processes") == 2)
+        host, port = collector.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            head = f"Host: x\r\nAuthorization: Bearer {collector.token}\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"POST /v1/logs HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode())
+            eventually(collector, lambda: metric(collector, re.escape('requests_under_way{signal="log"}')) == 1)
+            # A terminal sends it to all processes of the group.
+            os.killpg(collector.process.pid, signal.SIGINT)
+            until(lambda: not accepts_connections(host, int(port)))
+            connection.sendall(body)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert collector.process.wait(30) == 0
+    # A second signal would end them without waiting.
+    assert (tmp_path / "collector.log").read_text().count("draining") == 2
+
+
+def test_those_that_start_while_the_collector_is_stopped_end_quietly(tmp_path: Path) -> None:
+    with Collector("127.0.0.1:1", tmp_path, {"CELERYSCOPE_COLLECTOR_WORKERS": "3"}) as collector:
+        until(lambda: len(workers(collector)) == 3)
+        os.killpg(collector.process.pid, signal.SIGINT)
+        assert collector.process.wait(30) == 0
+    assert "Traceback" not in (tmp_path / "collector.log").read_text()
 
 
 def test_they_end_with_their_supervisor_even_when_that_is_killed(kafka: Kafka, tmp_path: Path) -> None:
