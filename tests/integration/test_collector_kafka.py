@@ -83,4 +83,5 @@ def test_requests_wait_for_each_other_a_bounded_time_and_share_a_compressed_batc
     assert together < 16 * 0.4
     assert len(bodies(kafka.bootstrap_servers, tenant)) == 17
     on_disk = b"".join(file.read_bytes() for file in kafka.data.glob(f"{semconv.TOPIC_LOGS}-*/*.log"))
+    assert on_disk
     assert tenant.encode() not in on_disk
