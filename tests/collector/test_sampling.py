@@ -148,6 +148,7 @@ def test_behind_another_collector_the_smaller_ratio_is_the_true_one() -> None:
     twice = left(left([span(trace(number)) for number in range(500)], ratio=0.5), ratio=0.1)
     assert {said(record.attributes)[semconv.SAMPLING_RATIO] for record in twice} == {0.1}
     assert len(twice) == len(once)
+    assert all([entry["key"] for entry in record.attributes].count(semconv.SAMPLING_RATIO) == 1 for record in twice)
 
 
 def test_services_and_tenants_may_have_ratios_of_their_own() -> None:

@@ -47,7 +47,7 @@ class Sender(Section):
 
 
 def _web_address(address: str) -> str:
-    if re.match(r"https?://[^/\s@]+(/|\Z)", address) is None or " " in address:
+    if re.fullmatch(r"https?://[^/\s@]+(/\S*)?", address) is None:
         raise ValueError("a web address is needed, e.g. https://wiki.example.com/runbooks/payments, without password")
     return address
 

@@ -87,6 +87,10 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(text: str, problem
             "6:17 `hihg` is not known here: did you mean `high`?",
         ),
         (
+            rule("ownership", "tasks: [a]\n      runbook: https://wiki/pay now"),
+            "6:16 a web address is needed, e.g. https://wiki.example.com/runbooks/payments, without password",
+        ),
+        (
             rule("ownership", "tasks: [a]\n      runbook: https://bob:secret@wiki/pay"),
             "6:16 a web address is needed, e.g. https://wiki.example.com/runbooks/payments, without password",
         ),
