@@ -305,6 +305,8 @@ def apart(tmp_path: Path) -> Iterator[tuple[KafkaSettings, Command]]:
 def test_a_purge_asks_first_and_deletes_the_oldest_for_good(apart: tuple[KafkaSettings, Command]) -> None:
     settings, command = apart
     left = lambda: [int(found.value) for found in read_dead_letters(settings)]  # noqa: E731
+    assert command("purge", "--to", "1:9", "--yes").exit_code == 3, "a partition that is not there"
+    assert len(left()) == 10
     asked = command("purge", "--to", "0:1", answer="n\n")
     assert asked.exit_code == 1
     assert "2 go, " in asked.output
@@ -321,6 +323,15 @@ def test_a_purge_asks_first_and_deletes_the_oldest_for_good(apart: tuple[KafkaSe
     assert json.loads(command("show", "0:7", "--json").stdout)["record"] == 7
     assert command("purge", "--all", "--yes").exit_code == 0
     assert left() == []
+
+
+def test_a_letter_behind_one_that_stays_stays_with_it_however_old_it_is(apart: tuple[KafkaSettings, Command]) -> None:
+    settings, command = apart
+    with KafkaProducer(**settings.client_options()) as producer:
+        producer.send(semconv.TOPIC_DEAD_LETTER, b"10", timestamp_ms=1_700_000_000_000)
+    before = datetime.fromtimestamp(1_700_000_002, UTC).isoformat()
+    assert command("purge", "--before", before, "--yes").exit_code == 0
+    assert [int(found.value) for found in read_dead_letters(settings)] == list(range(2, 11))
 
 
 @pytest.mark.parametrize(
