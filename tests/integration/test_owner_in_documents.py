@@ -35,7 +35,7 @@ def documents(signal: Signal, kind: str, *payloads: bytes) -> list[Write]:
     pipeline = Pipeline(Fixed(prepared(sections)), 1_000_000, 100_000)
     body = messages.request({"log": "logs", "span": "spans"}[kind], "claimed", *payloads)
     outcome = pipeline.run(ExportRequest(signal, "acme", "application/json", "", body, 17), 1)
-    records = [record for message in outcome.messages for record in decode(message.value, kind)]
+    records = [record for message in outcome.messages for record in decode(message.value, kind).records]
     return [write for record in records for write in documents_for(record)]
 
 
