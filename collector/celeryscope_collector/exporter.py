@@ -176,7 +176,9 @@ class KafkaExporter:
         except (Unavailable, Unauthorized) as error:
             self._problem = str(error)
         else:
-            self._problem = None
+            # A delivery that failed meanwhile is a problem until the next time.
+            if not self._failed.is_set():
+                self._problem = None
 
     def _new_producer(self) -> KafkaProducer:
         timeout_ms = int(self._timeout * 1000)
