@@ -51,7 +51,7 @@ def test_while_kafka_is_away_senders_keep_their_data_and_once_it_is_back_all_goe
 
             started = time.monotonic()
             assert collector.post("/v1/logs", logs_request(log("still away"))).status == 503
-            assert time.monotonic() - started < 0.5  # known to be away: nobody waits
+            assert time.monotonic() - started < 1.5  # known to be away: nobody waits the two seconds
 
             kafka.start()
             assert eventually(lambda: collector.get("/readyz").status == 200)
@@ -73,7 +73,7 @@ def test_a_kafka_that_hangs_is_answered_with_503_in_time_and_forgiven(tmp_path: 
             try:
                 started = time.monotonic()
                 assert collector.post("/v1/logs", logs_request(log("hanging"))).status == 503
-                assert time.monotonic() - started < 4
+                assert time.monotonic() - started < 10
                 assert collector.get("/healthz").status == 200
             finally:
                 os.kill(process, signal.SIGCONT)
