@@ -1,5 +1,6 @@
 """``celeryscope collector``: run it, make tokens, check the configuration."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,11 @@ def run(bootstrap_servers: str | None, **options: Any) -> None:
     """Take OTLP requests over HTTP and gRPC and put them into Kafka, until SIGTERM."""
     settings, kafka = CollectorSettings.load(**options), KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     configure(settings.log_level, settings.log_format)
-    if settings.workers > 1:
-        from celeryscope_collector.supervisor import supervise
+    from celeryscope_collector.supervisor import METRICS_FOLDER, supervise
 
+    # An application's own, from an environment that is shared with it.
+    os.environ.pop(METRICS_FOLDER, None)
+    if settings.workers > 1:
         supervise(settings, kafka, click.echo)
     else:
         from celeryscope_collector.service import serve

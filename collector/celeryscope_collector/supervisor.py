@@ -29,7 +29,9 @@ _RESTART_SECONDS: Final = 5.0
 """A worker that ends at once is started again this long after its last start."""
 
 _PR_SET_PDEATHSIG: Final = 1
-_METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""By this variable Prometheus' library knows where processes share their metrics."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -43,7 +45,7 @@ def supervise(settings: CollectorSettings, kafka: KafkaSettings, announce: Calla
         folder = Path(name)
         (folder / "metrics").mkdir()
         # Looked at when the library is imported: nothing above does that.
-        os.environ[_METRICS_FOLDER] = str(folder / "metrics")
+        os.environ[METRICS_FOLDER] = str(folder / "metrics")
         reserved, settings = _reserve_ports(settings)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:

@@ -92,6 +92,12 @@ def test_a_port_in_use_is_told() -> None:
     assert (ended.returncode, "choose another" in ended.stderr) == (2, True)
 
 
+def test_metrics_that_an_application_shares_are_not_the_collectors(tmp_path: Path) -> None:
+    with Collector("127.0.0.1:1", tmp_path, {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}) as collector:
+        assert b"celeryscope_collector_ready 0.0" in collector.get("/metrics").data
+    assert list(tmp_path.glob("*.db")) == []
+
+
 def test_check_says_that_kafka_is_away() -> None:
     ended = celeryscope("check", "--allow-anonymous", "--kafka", "127.0.0.1:1")
     assert (ended.returncode, "Kafka can't be reached" in ended.stderr) == (4, True)
