@@ -265,9 +265,9 @@ HOSTILE_PROTOBUF = {
     "infinity": (protobuf_with(body=AnyValue(double_value=float("-inf"))), {200}),
     "a key of a megabyte": (protobuf_with(attributes=[KeyValue(key=KEY)]), {200}),
     "ids of odd lengths": (protobuf_with(trace_id=b"1", span_id=b"2" * 1000), {200}),
-    "many empty records": (length_delimited(1, length_delimited(2, length_delimited(2, b"") * 600_000)), {413}),
-    "many attributes": (protobuf_with(attributes=[KeyValue(key="k")] * 600_000), {413}),
-    "many values": (protobuf_with(body=AnyValue(array_value=ArrayValue(values=[AnyValue()] * 600_000))), {413}),
+    "many empty records": (length_delimited(1, length_delimited(2, length_delimited(2, b"") * 1_200_000)), {413}),
+    "many attributes": (protobuf_with(attributes=[KeyValue(key="k")] * 1_200_000), {413}),
+    "many values": (protobuf_with(body=AnyValue(array_value=ArrayValue(values=[AnyValue()] * 1_200_000))), {413}),
     "a length beyond the end": (b"\x0a\xff\xff\xff\xff\x07", {400}),
     "a group": (b"\x0b" * 1000, {400}),
 }

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from celeryscope_collector.otlp.content import TooLarge
 from celeryscope_collector.records import LOGS, METRICS, TRACES, Signal
 
-MAX_PARTS: Final = 500_000
+MAX_PARTS: Final = 1_000_000
 """Objects and lists of a JSON request, messages of a protobuf request; an attribute has two of them.
 
 Of metrics the numbers in lists count, too: as much as bytes when they are packed."""
