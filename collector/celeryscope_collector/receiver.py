@@ -40,7 +40,7 @@ class Receiver:
         exports = [Route(signal.path, self._endpoint(signal), methods=["POST"]) for signal in self._signals]
         if METRICS not in self._signals:
             exports.append(Route(METRICS.path, _no_metrics, methods=["POST"]))
-        return Starlette(
+        app = Starlette(
             routes=[
                 *exports,
                 Route("/healthz", _healthz, methods=["GET"]),
@@ -49,6 +49,9 @@ class Receiver:
             ],
             exception_handlers={HTTPException: _http_error},
         )
+        # Senders of OTLP follow no redirect: a path that is nearly right is wrong.
+        app.router.redirect_slashes = False
+        return app
 
     def _endpoint(self, signal: Signal) -> Callable[[Request], Awaitable[Response]]:
         async def export(request: Request) -> Response:

@@ -210,6 +210,7 @@ def test_a_record_without_id_is_given_the_same_one_when_its_request_comes_again(
         pytest.param("/v1/logs", b"{}", {"Authorization": "Bearer wrong"}, 401, id="unknown token"),
         pytest.param("/v1/logs", b"{}", {"Authorization": ""}, 401, id="no token"),
         pytest.param("/v1/metrics", b"{}", {}, 404, id="unknown path"),
+        pytest.param("/v1/logs/", b"{}", {}, 404, id="nearly the path"),
         pytest.param("/healthz", b"{}", {}, 405, id="wrong method"),
         pytest.param("/v1/logs", b" " * 2_000_001, {}, 413, id="too many bytes"),
         pytest.param("/v1/logs", gzip.compress(b" " * 40_000_000), {"content_encoding": "gzip"}, 413, id="gzip bomb"),
