@@ -74,6 +74,9 @@ def test_an_agent_that_is_killed_goes_on_where_it_had_committed(sink: Sink, spoo
             _record(recorder, 200)
             agent.start()
         until(lambda: len({line["log.record.uid"] for line in sink.lines()}) == 1600)
+        until(
+            lambda: count(spool)["pending"] == 0, what="that it knows what it has shipped; what ends it here kills it"
+        )
     counts = count(spool)
     assert (counts["written"], counts["pending"], counts["dropped"]) == (1600, 0, {})
     again = len(sink.lines()) - 1600
