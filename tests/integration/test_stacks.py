@@ -195,7 +195,7 @@ def test_without_a_free_signal_no_process_is_signalled_and_it_is_told_once(start
 @pytest.fixture(scope="module")
 def threads(start: Any) -> Iterator[Stuck]:
     with Sink() as sink, start(sink, "threads", 3) as worker:
-        stuck = Stuck(worker, lock=("waits_for_a_lock",), loop=("computes", 4), sleep=("sleeps", 3))
+        stuck = Stuck(worker, lock=("waits_for_a_lock",), loop=("computes", 4), sleep=("sleeps", 5))
         yield stuck
         stuck.release()
 

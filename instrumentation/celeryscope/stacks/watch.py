@@ -1,6 +1,5 @@
 """Watches a worker's requests, and tells what those do that run too long: the event ``celery.task.stack``."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -118,8 +117,10 @@ class StackWatch:
         before: dict[Request, procfs.Times] = {}
         for request in _active():
             if (only is None or request.id in only) and self._is_due(request):
-                with contextlib.suppress(OSError, LookupError):
+                try:
                     before[request] = source.times(request)
+                except (OSError, LookupError):
+                    self._again(request)
         if before:
             sleep(_CPU_WINDOW)
         for request, times in before.items():
@@ -141,12 +142,17 @@ class StackWatch:
             watched.due = min(watched.due * 2, watched.due + _GROWS_AT_MOST)
         return True
 
+    def _again(self, request: Request) -> None:
+        """It could not be seen: it has just ended, or it is due again at the next look."""
+        self._watched[request].due = _runtime(request)
+
     @guarded
     def _tell(self, request: Request, before: procfs.Times, source: Source, recorder: Recorder) -> None:
         try:
             busy, taken = procfs.busy(before, source.times(request)), source.take(request)
         except (OSError, LookupError):
-            return  # it has just ended
+            self._again(request)
+            return
         if request not in state.active_requests:
             return  # what was taken may be the next task's
         if taken is None:
