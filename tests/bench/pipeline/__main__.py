@@ -5,15 +5,13 @@ what its name says.
 """
 
 import argparse
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from figures import Figure, show, write
-from measuring import MeasurementFailed
+import session
+from figures import Figure
 from options import list_of
 from pipeline import collector, indexer, latency, memory, scaling
 from pipeline.bench import Bench
@@ -31,26 +29,13 @@ PARTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when all was measured, whether the goals hold or not; 1 when something could not be."""
     options = _options(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="celeryscope-bench-pipeline-"))
-    print(
-        f"Logs of all processes are in {folder} until all is measured; load average {os.getloadavg()[0]:.1f}.",
-        file=sys.stderr,
-    )
-    measured: list[Figure] = []
-    failed = False
-    with Bench(folder, options) as bench:
-        try:
-            for figure in (figure for part in options.only for figure in PARTS[part](bench)):
-                print(f"{figure.name}: {figure.value:,.1f} {figure.unit}", file=sys.stderr, flush=True)
-                measured.append(figure)
-        except MeasurementFailed as error:
-            print(f"The measurement failed: {error}", file=sys.stderr)
-            failed = True
-    if not failed:
-        shutil.rmtree(folder)
-    show(measured)
-    write(measured, options.output)
-    return 1 if failed else 0
+
+    @contextmanager
+    def measuring(folder: Path) -> Iterator[Iterator[Figure]]:
+        with Bench(folder, options) as bench:
+            yield (figure for part in options.only for figure in PARTS[part](bench))
+
+    return session.run("pipeline", options.output, measuring)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,15 +1,13 @@
 """The command line: ``python -m worker --help``; ``make bench-worker`` measures everything."""
 
 import argparse
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from figures import Figure, show, write
-from measuring import MeasurementFailed
+import session
+from figures import Figure
 from options import list_of
 from servers import Redis
 from worker import apply_async, away, cost, memory, peers, traffic
@@ -23,26 +21,13 @@ PARTS = ("succeed", "fail", "lines", "traffic", "calls", "memory", "away")
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when all was measured, whether the goals hold or not; 1 when something could not be."""
     options = _options(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="celeryscope-bench-worker-"))
-    print(
-        f"What the workers print is in {folder} until all is measured; load average {os.getloadavg()[0]:.1f}.",
-        file=sys.stderr,
-    )
-    measured: list[Figure] = []
-    failed = False
-    with Redis(folder / "redis") as redis, Sink() as sink, Bench(redis.url, sink, folder) as bench:
-        try:
-            for figure in _measure(bench, options):
-                print(f"{figure.name}: {figure.value:,.1f} {figure.unit}", file=sys.stderr, flush=True)
-                measured.append(figure)
-        except MeasurementFailed as error:
-            print(f"The measurement failed: {error}", file=sys.stderr)
-            failed = True
-    if not failed:
-        shutil.rmtree(folder)
-    show(measured)
-    write(measured, options.output)
-    return 1 if failed else 0
+
+    @contextmanager
+    def measuring(folder: Path) -> Iterator[Iterator[Figure]]:
+        with Redis(folder / "redis") as redis, Sink() as sink, Bench(redis.url, sink, folder) as bench:
+            yield _measure(bench, options)
+
+    return session.run("worker", options.output, measuring)
 
 
 def _measure(bench: Bench, options: argparse.Namespace) -> Iterator[Figure]:
