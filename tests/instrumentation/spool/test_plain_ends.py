@@ -9,6 +9,7 @@ from hypothesis import strategies as some
 from celeryscope import semconv
 from celeryscope.spool import plain_ends, state
 from celeryscope.spool.state import End, Start
+from support.starts import a_start
 
 TEXT = some.text(max_size=20)
 MOMENTS = some.integers(1_700_000_000_000_000, 1_900_000_000_000_000)
@@ -88,14 +89,10 @@ def usual() -> tuple[Start, End]:
     """A no-op task's, as a worker writes them."""
     task_id = "8d0f4a0e-5a43-4a9e-8a2e-1f2e3d4c5b6a"
     stamps = {"sent_at": 1_790_000_000_000_000, "clock": 1_790_000_000_000_000, "received_at": 1_790_000_000_000_100}
-    start = Start(
+    start = a_start(
         time_ns=1_790_000_000_123_456_789,
-        name="shop.pay",
         delivery="0123456789abcdef",
-        worker="celery@one",
-        system="redis",
         clock=1_790_000_000_123_456,
-        uid="f00-1",
         request={
             "id": task_id,
             "task": "shop.pay",
@@ -107,9 +104,6 @@ def usual() -> tuple[Start, End]:
             "delivery_info": {"routing_key": "orders", "redelivered": False},
             semconv.HEADER: {**stamps, "delivery": "0123456789abcdef"},
         },
-        trace_id="a" * 32,
-        span_id="b" * 16,
-        parent_id="c" * 16,
     )
     said = {
         semconv.LOG_RECORD_UID: "f00-2",
