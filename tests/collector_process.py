@@ -6,6 +6,8 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -91,6 +93,14 @@ class Collector:
 
     def get(self, path: str) -> urllib3.BaseHTTPResponse:
         return self.http.request("GET", self.url + path)
+
+
+@contextmanager
+def collecting(kafka: Kafka, folder: Path, settings: dict[str, str] | None = None) -> Iterator[Collector]:
+    """A collector for a tenant of its own, on a Kafka that has the topics."""
+    create_topics(kafka)
+    with Collector(kafka.bootstrap_servers, folder, settings or {}, f"t{unique()[:12]}") as running:
+        yield running
 
 
 def create_topics(kafka: Kafka) -> None:

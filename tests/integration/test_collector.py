@@ -27,7 +27,7 @@ from collector_process import (
     Collector,
     attributes_of,
     bodies,
-    create_topics,
+    collecting,
     log,
     log_records,
     logs_request,
@@ -43,10 +43,8 @@ PROTOBUF = "application/x-protobuf"
 
 @pytest.fixture(scope="module")
 def collector(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    create_topics(kafka)
-    tenant = f"t{uuid.uuid4().hex[:12]}"
     small = {"CELERYSCOPE_COLLECTOR_MAX_REQUEST_BYTES": "2000000"}
-    with Collector(kafka.bootstrap_servers, tmp_path_factory.mktemp("collector"), small, tenant) as running:
+    with collecting(kafka, tmp_path_factory.mktemp("collector"), small) as running:
         yield running
 
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
-from collector_process import Collector, attributes_of, create_topics, log_records, spans, unique
+from collector_process import Collector, attributes_of, collecting, log_records, spans, unique
 from servers import Kafka
 
 pytestmark = pytest.mark.kafka
@@ -22,10 +22,7 @@ pytestmark = pytest.mark.kafka
 
 @pytest.fixture(scope="module")
 def collector(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    create_topics(kafka)
-    with Collector(
-        kafka.bootstrap_servers, tmp_path_factory.mktemp("collector"), tenant=f"t{unique()[:12]}"
-    ) as running:
+    with collecting(kafka, tmp_path_factory.mktemp("collector")) as running:
         yield running
 
 

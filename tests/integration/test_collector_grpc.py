@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-from collector_process import Collector, bodies, create_topics, unique
+from collector_process import Collector, bodies, collecting, create_topics, unique
 from grpc_calls import LOGS, METRICS, TRACES, bearer, call, logs, refused, retry_seconds
 from servers import Kafka
 from support.waiting import until
@@ -30,10 +30,8 @@ pytestmark = pytest.mark.kafka
 
 @pytest.fixture(scope="module")
 def collector(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    create_topics(kafka)
-    tenant = f"t{uuid.uuid4().hex[:12]}"
     small = {"CELERYSCOPE_COLLECTOR_MAX_REQUEST_BYTES": "2000000"}
-    with Collector(kafka.bootstrap_servers, tmp_path_factory.mktemp("collector"), small, tenant) as running:
+    with collecting(kafka, tmp_path_factory.mktemp("collector"), small) as running:
         yield running
 
 

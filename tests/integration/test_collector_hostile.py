@@ -5,7 +5,6 @@ import json
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 
 import grpc_calls
 from celeryscope_collector.tokens import hash_of, new_token
-from collector_process import Collector, bodies, create_topics, log, logs_request, unique
+from collector_process import Collector, bodies, collecting, log, logs_request, unique
 from servers import Kafka
 from support.waiting import until
 
@@ -38,9 +37,8 @@ MAX_MEMORY = 400_000_000
 
 @pytest.fixture(scope="module")
 def collector(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    create_topics(kafka)
     folder = tmp_path_factory.mktemp("collector")
-    with Collector(kafka.bootstrap_servers, folder, SETTINGS, f"t{uuid.uuid4().hex[:12]}") as running:
+    with collecting(kafka, folder, SETTINGS) as running:
         with Memory(running.process.pid) as memory:
             yield running
         assert running.process.poll() is None

@@ -12,7 +12,7 @@ from collector_process import (
     Collector,
     account,
     attributes_of,
-    create_topics,
+    collecting,
     log,
     log_records,
     logs_request,
@@ -42,11 +42,10 @@ processors:
 
 @pytest.fixture(scope="module")
 def collector(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    create_topics(kafka)
     folder = tmp_path_factory.mktemp("collector")
     (folder / "processors.yaml").write_text(FILE)
     settings = {"CELERYSCOPE_COLLECTOR_PROCESSORS_FILE": str(folder / "processors.yaml")}
-    with Collector(kafka.bootstrap_servers, folder, settings, f"t{unique()[:12]}") as running:
+    with collecting(kafka, folder, settings) as running:
         yield running
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector_process import Collector, attributes_of, create_topics, log_records, spans, unique
+from collector_process import Collector, attributes_of, collecting, log_records, spans, unique
 from servers import Kafka
 
 BUILT = Path(__file__).parents[3] / "build" / "clients"
@@ -16,10 +16,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.kafka]
 
 @pytest.fixture(scope="module")
 def collector(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    create_topics(kafka)
-    with Collector(
-        kafka.bootstrap_servers, tmp_path_factory.mktemp("collector"), tenant=f"t{unique()[:12]}"
-    ) as running:
+    with collecting(kafka, tmp_path_factory.mktemp("collector")) as running:
         yield running
 
 
