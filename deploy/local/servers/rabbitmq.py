@@ -63,11 +63,12 @@ class RabbitMQ(Server):
         self._environ = os.environ | settings
         return ["/bin/sh", "-c", _SCRIPT, str(self._program)], {"env": self._environ, "cwd": self.folder}
 
-    def control(self, *arguments: str) -> None:
-        """``rabbitmqctl``, for the server that this object started; takes seconds."""
+    def control(self, *arguments: str) -> str:
+        """What ``rabbitmqctl`` prints, for the server that this object started; takes seconds."""
         program = str(self._program.with_name("rabbitmqctl"))
         node = self._environ["RABBITMQ_NODENAME"]
-        subprocess.run([program, "-n", node, *arguments], env=self._environ, check=True, capture_output=True)
+        command = [program, "-n", node, *arguments]
+        return subprocess.run(command, env=self._environ, check=True, capture_output=True, text=True).stdout
 
     def ready(self) -> bool:
         """Whether a client can log in."""

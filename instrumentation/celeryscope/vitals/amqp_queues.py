@@ -25,6 +25,7 @@ class AmqpQueues:
         self._identity = identity
         # A channel for each: what goes wrong on a channel takes its consumers along.
         self._won: dict[str, Any] = {}
+        self._asks: Any = None
 
     def elected(self, queue: str) -> bool:
         """See ``Queues``."""
@@ -32,17 +33,17 @@ class AmqpQueues:
         if won is not None and won.is_open:
             self._won[queue] = won
             return True
-        channel = self._connection.connection.channel()
-        _, _, consumers = channel.queue_declare(
+        _, _, consumers = self._asking().queue_declare(
             _NAME + queue, durable=True, auto_delete=True, arguments={"x-queue-type": "classic"}
         )
         if consumers:
-            channel.close()
             return False
+        channel = self._connection.connection.channel()
         try:
             channel.basic_consume(_NAME + queue, consumer_tag=f"{self._identity} {queue}", no_ack=True, exclusive=True)
         except Exception as error:
             if _TAKEN in str(error):
+                channel.close()
                 return False
             raise
         self._won[queue] = channel
@@ -50,15 +51,22 @@ class AmqpQueues:
 
     def look(self, queue: str) -> dict[str, int] | None:
         """See ``Queues``."""
-        channel = self._connection.connection.channel()
         try:
-            _, messages, consumers = channel.queue_declare(queue, passive=True)
+            _, messages, consumers = self._asking().queue_declare(queue, passive=True)
         except Exception as error:
             if getattr(error, "reply_code", None) == _NOT_FOUND:
                 return None
             raise
-        channel.close()
         return {semconv.QUEUE_DEPTH: messages, semconv.QUEUE_CONSUMERS: consumers}
+
+    def _asking(self) -> Any:
+        """The one channel for questions, kept open.
+
+        Operators of RabbitMQ alert on channels that come and go, and one that closes may write an error to its log.
+        """
+        if self._asks is None or not self._asks.is_open:
+            self._asks = self._connection.connection.channel()
+        return self._asks
 
     def keep(self) -> None:
         """See ``Queues``."""
@@ -67,5 +75,6 @@ class AmqpQueues:
     def resign(self) -> None:
         """See ``Queues``; the queues of ours go with their consumers."""
         self._won.clear()
+        self._asks = None
         with contextlib.suppress(Exception):
             self._connection.connection.close()
