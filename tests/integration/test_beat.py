@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from celeryscope.clock import now_us
 from servers import Redis
 from support.sink import Sink
 from support.waiting import until
@@ -93,12 +94,16 @@ def test_an_entry_that_is_not_due_is_not_told(beat: Sink) -> None:
 def test_what_was_missed_while_beat_was_away_is_told_as_late(redis: Redis, tmp_path: Path) -> None:
     with Sink() as sink:
         with celery(sink, redis, tmp_path, "beat", "-s", "schedule"):
-            until(lambda: of(sink, "sent", "every-second"), what="sent")
+            until(lambda: len(of(sink, "sent", "every-second")) > 1, what="sent")
         promised = of(sink, "sent", "every-second")[-1]["celery.beat.next_at"]
         before = len(of(sink, "sent", "every-second"))
+        until(lambda: now_us() > promised, what="missed")
         with celery(sink, redis, tmp_path, "beat", "-s", "schedule"):
             until(lambda: len(of(sink, "sent", "every-second")) > before, what="sent again")
         first = of(sink, "sent", "every-second")[before]
     assert first["celery.beat.due_at"] == pytest.approx(promised, abs=SECOND / 2)
+    began = {event["celery.beat.started_at"] for event in of(sink, "sent", "every-second")[:before]}
+    assert len(began) == 1
+    assert began.pop() < promised < first["celery.beat.started_at"] <= first["celery.clock"]
     away = first["celery.clock"] - promised
     assert first["celery.beat.late"] == pytest.approx(away / SECOND, abs=0.5)
