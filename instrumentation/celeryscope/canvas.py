@@ -60,7 +60,7 @@ def additions(
     """
     embed = body[2]
     known = _header(request)
-    if group is None and headers.get("task") != UNLOCK and not _planned(embed) and not _in_canvas(request, known):
+    if group is None and headers.get("task") != UNLOCK and not is_planned(embed) and not _in_canvas(request, known):
         return {}
     added = plan(embed)
     if root := known.get(semconv.HEADER_ROOT) or (None if request else _new_root(headers, body, group)):
@@ -76,7 +76,8 @@ def additions(
     return added
 
 
-def _planned(embed: Getter) -> bool:
+def is_planned(embed: Getter) -> bool:
+    """Whether Celery is to run anything after the task whose message has ``embed``."""
     return bool(embed.get("chain") or embed.get("chord") or embed.get("callbacks"))
 
 
@@ -123,7 +124,7 @@ _KNOWN = {semconv.HEADER_SENT_AT, semconv.HEADER_PLAN}
 
 def plan(embed: Getter) -> dict[str, Any]:
     """The header's ``plan`` and ``chord``: what Celery is to run after the task whose message has ``embed``."""
-    if not _planned(embed):
+    if not is_planned(embed):
         return {}
     planner = _Planner()
     after = planner.continuation(embed.get("chain"), None, embed.get("callbacks"), (0,))

@@ -23,11 +23,14 @@ class HybridClock:
         self._last = 0
         self._lock = threading.RLock()
 
-    def tick(self, observed: int = 0) -> int:
-        """A time later than every earlier tick of this process and than ``observed`` (a clock value from a message)."""
+    def tick(self, observed: int = 0, now: int = 0) -> int:
+        """A time later than every earlier tick of this process and than ``observed`` (a clock value from a message).
+
+        ``now``: the time of day in microseconds, if the caller has just asked for it.
+        """
         with self._lock:
-            self._last = max(self._last + 1, observed + 1, self._now())
-            return self._last
+            self._last = ticked = max(self._last + 1, observed + 1, now or self._now())
+            return ticked
 
     def renew_lock(self) -> None:
         """After a fork, in the child: another thread of the parent may have held the lock."""

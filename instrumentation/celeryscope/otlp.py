@@ -224,15 +224,17 @@ SPANS_SCOPE = scope(semconv.SCOPE_SPANS, __version__)
 
 
 def request(kind: str, groups: Mapping[tuple[bytes, bytes], Iterable[bytes]]) -> bytes:
-    """An export request of ``kind`` "spans" or "logs" from (resource, scope) -> payloads, parsing none of them."""
+    """An export request of ``kind`` "spans" or "logs" from (resource, scope) -> payloads, one or more, not parsed."""
     outer, inner, leaf = {
         "spans": (b"resourceSpans", b"scopeSpans", b"spans"),
         "logs": (b"resourceLogs", b"scopeLogs", b"logRecords"),
     }[kind]
-    parts = [
-        b'{"resource":%b,"%b":[{"scope":%b,"%b":[%b]}]}' % (resource, inner, scope, leaf, b",".join(payloads))
-        for (resource, scope), payloads in groups.items()
-    ]
+    # Payloads and groups are both separated by commas: so all of them are joined, and copied, at once.
+    parts: list[bytes] = []
+    for (resource, scope), (first, *others) in groups.items():
+        head = b'{"resource":%b,"%b":[{"scope":%b,"%b":[' % (resource, inner, scope, leaf)
+        parts += [head + first, *others]
+        parts[-1] += b"]}]}"
     return b'{"%b":[%b]}' % (outer, b",".join(parts))
 
 

@@ -23,11 +23,12 @@ from celeryscope.redaction import Redactor
 from celeryscope.settings import Settings
 from celeryscope.shipping.shipper import Shipper
 from celeryscope.spool import format as frame
-from celeryscope.spool import state
+from celeryscope.spool import plain, state
 from celeryscope.spool.folder import Family
 from celeryscope.spool.format import Item
 from celeryscope.spool.keeper import Keeper
 from celeryscope.spool.ledger import DROPPED_NO_SPOOL
+from celeryscope.spool.plain import Told
 from celeryscope.spool.state import End, Start
 from celeryscope.spool.writer import SpoolWriter
 from celeryscope.text import cut_middle
@@ -35,6 +36,8 @@ from celeryscope.text import cut_middle
 logger = logging.getLogger("celeryscope")
 
 _SETTLED_MOST = 10_000
+_OPENS_BOTH = frame.OPENS | frame.OF_SPAN
+_CLOSES_BOTH = frame.CLOSES | frame.OF_SPAN
 
 
 class Role(Enum):
@@ -100,19 +103,34 @@ class Recorder:
 
     def start(self, start: Start, key: int) -> None:
         """Record that the delivery ``key`` has begun to run."""
-        flags = frame.OPENS | (frame.OF_SPAN if start["span_id"] else 0)
+        flags = _OPENS_BOTH if start["span_id"] else frame.OPENS
         self.write(Item(frame.START, flags, key, state.packed(start), b""))
 
-    def end(self, start: Start, end: End, key: int, failure: bool = False) -> None:
+    def plain_start(self, start: list[Any], key: int) -> None:
+        """As ``start``, of an array of ``spool.plain``."""
+        if writer := self._writer or self._ready():
+            writer.write(Item(frame.START, _OPENS_BOTH, key, state.packed(start), b""))
+
+    def end(self, start: Told, end: End, key: int, failure: bool = False) -> None:
         """Record how the delivery ``key``, which began with ``start``, ended, or its span, or both."""
         flags = (frame.CLOSES if end["event"] else 0) | (frame.OF_SPAN if end["span"] else 0)
-        flags |= frame.FAILURE if failure else 0
+        self._end(start, end, key, flags | (frame.FAILURE if failure else 0))
+
+    def plain_end(self, start: list[Any], end: list[Any], key: int) -> None:
+        """Record the success, and the span, of the delivery ``key``; both arrays are those of ``spool.plain``."""
+        writer = self._writer
+        if writer is not None and key in writer.open:
+            writer.write(Item(frame.END, _CLOSES_BOTH, key, state.packed(end), b""))
+        else:
+            self._end(start, end, key, _CLOSES_BOTH)
+
+    def _end(self, start: Told, end: End | list[Any], key: int, flags: int) -> None:
         writer = self._writer or self._ready()
-        if writer is not None and writer.is_open(key):
+        if writer is not None and key in writer.open:
             writer.write(Item(frame.END, flags, key, state.packed(end), b""))
             return
         # Its start is not in the spool (which was full then, say), or its end was told already.
-        event, span = state.ended(start, end)
+        event, span = plain.ended(start, end)
         if event is not None:
             self.write(Item(frame.LOG, flags & ~frame.OF_SPAN, key, event, otlp.EVENTS_SCOPE))
         if span is not None:
@@ -166,10 +184,10 @@ class Recorder:
         packed = self._scope(scope.name, scope.version) if scope else otlp.EVENTS_SCOPE
         self.write(Item(frame.SPAN, frame.OF_SPAN if key else 0, key, otlp.sdk_span(span, self.redactor), packed))
 
-    def write(self, *items: Item) -> None:
-        """Write records to the spool, together."""
+    def write(self, item: Item) -> None:
+        """Write what one frame holds to the spool."""
         if writer := self._writer or self._ready():
-            writer.write(*items)
+            writer.write(item)
 
     def uid(self) -> str:
         """A fresh ``log.record.uid``."""

@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from celery.app.task import Context, Task
@@ -23,15 +22,19 @@ from celeryscope.interruptions import (
     is_told_by_the_task_process,
     raised_by_the_task,
 )
+from celeryscope.own_fingerprint import override
 from celeryscope.publishing import Publishing
 from celeryscope.recorder import Recorder, Role
 from celeryscope.redaction import Redactor
+from celeryscope.spool import plain
+from celeryscope.spool.plain import Told
 from celeryscope.spool.state import End, SpanEnd, Start, attributes
 from celeryscope.task_span import TaskSpan
-from celeryscope.tracing import TaskSpans, ids_of
+from celeryscope.tracing import TaskSpans, ids_of, only
 
+_SUCCESS = "SUCCESS"
 _FINAL_EVENTS = {
-    "SUCCESS": semconv.EVENT_TASK_SUCCEEDED,
+    _SUCCESS: semconv.EVENT_TASK_SUCCEEDED,
     "IGNORED": semconv.EVENT_TASK_IGNORED,
     "REJECTED": semconv.EVENT_TASK_REJECTED,
 }
@@ -43,6 +46,7 @@ _KINDS = {
 }
 
 _NO_MORE: Mapping[str, str] = {}
+_NOTHING: Mapping[str, Any] = {}
 
 
 def failure_kind(error: BaseException) -> str:
@@ -58,24 +62,52 @@ def new_delivery() -> str:
     return os.urandom(8).hex()
 
 
-@dataclass(slots=True)
 class Attempt:
     """An attempt under way in this process; lives on its request."""
 
-    start: Start
-    key: int
-    """Of its delivery in the spool."""
-    clock: int
-    span: trace.Span
-    token: Any
-    closed: bool = False
-    replaced_at: int = 0
+    # What few attempts need stands here, so that it costs the others nothing.
+    closed = False
+    replaced_at = 0
     """Clock of the message that ``Task.replace`` has published: the same attempt goes on with it."""
-    last: dict[str, Any] = field(default_factory=dict)
+    last: Mapping[str, Any] = _NOTHING
     """What its span says at its end."""
-    in_lines: str = ""
+    in_lines = ""
     """What its log lines say of it, made by ``otlp.encoded`` at the first of them."""
+    _start: Start | None = None
     _values: dict[str, Any] | None = None
+
+    def __init__(self, told: Told, key: int, clock: int, span: trace.Span, token: Any) -> None:
+        """Of the delivery ``key``; ``told``: its start as the spool has it.
+
+        ``token``: of the context that was the current one before.
+        """
+        self.told = told
+        self.key = key
+        self.clock = clock
+        self.span = span
+        self.token = token
+
+    @property
+    def start(self) -> Start:
+        """Its start in full; made when somebody asks."""
+        if self._start is None:
+            self._start = plain.start_of(self.told)
+        return self._start
+
+    @property
+    def name(self) -> str:
+        """Of its task."""
+        return str(self.told[plain.NAME]) if isinstance(self.told, list) else self.told["name"]
+
+    @property
+    def started_ns(self) -> int:
+        """Nanoseconds since the Unix epoch."""
+        return int(self.told[plain.TIME_NS]) if isinstance(self.told, list) else self.told["time_ns"]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The attributes that say of a log line which attempt it belongs to."""
+        return plain.identity(self.told) if isinstance(self.told, list) else tasks.identity(self.values)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -107,15 +139,33 @@ class Running:
     @guarded
     def prerun(self, task: Task, **_: Any) -> None:
         """``task_prerun``: the attempt has started."""
-        request = task.request
+        request, name, recorder, time_ns = task.request, task.name, self._recorder, time.time_ns()
+        source = vars(request)
+        known = plain.request_of(source, name, recorder.arguments)
+        span = self._spans.begin_alone(f"run/{name}", source, time_ns) if known else None
+        if known is None or span is None:
+            self._begin(name, request, time_ns)
+            return
+        delivery, observed, fields = known
+        key, clock = int(delivery, 16), recorder.clock.tick(observed, time_ns // 1000)
+        told = [
+            *(time_ns, name, delivery, source.get("hostname"), self._publishing.system, clock, recorder.uid()),
+            *fields,
+            *span.ids[:3],
+        ]
+        setattr(request, tasks.ATTEMPT, Attempt(told, key, clock, span, context_api.attach(only(span))))
+        recorder.plain_start(told, key)
+
+    def _begin(self, name: str, request: Context, time_ns: int) -> None:
+        """Begin an attempt whatever its request is like, and whoever sees its span."""
         source = vars(request)
         header = tasks.header_of(source)
         delivery = header.get(semconv.HEADER_DELIVERY) or new_delivery()
         key = int(delivery, 16)
-        clock = self._recorder.clock.tick(tasks.clock_of(header))
+        clock = self._recorder.clock.tick(tasks.clock_of(header), time_ns // 1000)
         start = Start(
-            time_ns=time.time_ns(),
-            name=task.name,
+            time_ns=time_ns,
+            name=name,
             delivery=delivery,
             worker=source.get("hostname"),
             system=self._publishing.system,
@@ -128,14 +178,13 @@ class Running:
         )
         root_id = tasks.root_of(source, header)
         span, context = self._spans.begin_run(
-            f"run/{task.name}", request, root_id, lambda: tasks.span_attributes(attributes(start)), key
+            f"run/{name}", request, root_id, lambda: tasks.span_attributes(attributes(start)), key
         )
         ids = ids_of(span, root_id)
         start["trace_id"] = ids.trace_id
         if span.is_recording() and (isinstance(span, TaskSpan) or span.get_span_context().trace_flags.sampled):
             start["span_id"], start["parent_id"] = ids.span_id, ids.parent_id
-        token = context_api.attach(context)
-        setattr(request, tasks.ATTEMPT, Attempt(start, key, clock, span, token))
+        setattr(request, tasks.ATTEMPT, Attempt(start, key, clock, span, context_api.attach(context)))
         self._recorder.start(start, key)
 
     @guarded
@@ -172,10 +221,10 @@ class Running:
             **_retry_times(reason),
         }
         if cause is not None:
-            described |= self._recorder.describe(cause)
-        body = self._recorder.redacted(f"Task {attempt.start['name']} is retried: {reason}")
+            described |= self._recorder.describe(cause) | override(cause, self._recorder.redacted)
+        body = self._recorder.redacted(f"Task {attempt.name} is retried: {reason}")
         end = self._close(attempt, semconv.EVENT_TASK_RETRIED, "WARN", body, described)
-        self._recorder.end(attempt.start, end, attempt.key)
+        self._recorder.end(attempt.told, end, attempt.key)
 
     @guarded
     def postrun(self, task: Task, state: str | None = None, retval: Any = None, **_: Any) -> None:
@@ -183,21 +232,44 @@ class Running:
         attempt = attempt_of(task.request)
         if attempt is None:
             return
+        delattr(task.request, tasks.ATTEMPT)
+        self._ended.attempt = attempt
+        if not self._succeeded(attempt, state):
+            self._end(attempt, state, retval)
+        context_api.detach(attempt.token)
+
+    def _succeeded(self, attempt: Attempt, state: str | None) -> bool:
+        """Whether there is nothing to tell but a success; then it is told."""
+        told, span, recorder = attempt.told, attempt.span, self._recorder
+        if (
+            state != _SUCCESS
+            or attempt.closed
+            or attempt.replaced_at
+            or type(told) is not list
+            or type(span) is not TaskSpan
+            or not span.is_as_begun
+        ):
+            return False
+        attempt.closed = True
+        time_ns = max(time.time_ns(), span.start_time)
+        span.end_time = time_ns
+        attempt.clock = clock = recorder.clock.tick(attempt.clock, time_ns // 1000)
+        recorder.plain_end(told, [time_ns, clock, recorder.uid()], attempt.key)
+        return True
+
+    def _end(self, attempt: Attempt, state: str | None, retval: Any) -> None:
         end: End | None = None
         if state is None and not attempt.closed:
             self._interrupted(attempt)
         elif not attempt.closed:
             end = self._conclude(attempt, str(state), retval)
-        delattr(task.request, tasks.ATTEMPT)
-        self._ended.attempt = attempt
         span = self._spans.end(attempt.span, attempt.last)
         if span is not None:
             # A failure was told when it happened; its span says the same.
-            end = end or End(event=None, time_ns=0, severity="", body="", attributes=attempt.last, span=None)
-            end["span"] = _span_end(span, task.name, self._recorder.redactor)
+            end = end or End(event=None, time_ns=0, severity="", body="", attributes=dict(attempt.last), span=None)
+            end["span"] = _span_end(span, attempt.name, self._recorder.redactor)
         if end is not None:
-            self._recorder.end(attempt.start, end, attempt.key, failure=end["severity"] == "ERROR")
-        context_api.detach(attempt.token)
+            self._recorder.end(attempt.told, end, attempt.key, failure=end["severity"] == "ERROR")
 
     def _interrupted(self, attempt: Attempt) -> None:
         """The attempt ended by an exception that Celery doesn't handle, or fails to handle, in the task's process."""
@@ -216,13 +288,14 @@ class Running:
         self, attempt: Attempt, error: BaseException, text: str | None, more: Mapping[str, str] = _NO_MORE
     ) -> None:
         described: dict[str, Any] = {**self._recorder.describe(error, text), **more}
+        described |= override(error, self._recorder.redacted)
         described[semconv.FAILURE_KIND] = failure_kind(error)
         described |= self._locals(error)
         text = f"{described[semconv.EXCEPTION_TYPE]}: {described[semconv.EXCEPTION_MESSAGE]}"
         attempt.span.set_status(Status(StatusCode.ERROR, text))
-        body = f"Task {attempt.start['name']} failed: {text}"
+        body = f"Task {attempt.name} failed: {text}"
         end = self._close(attempt, semconv.EVENT_TASK_FAILED, "ERROR", body, described)
-        self._recorder.end(attempt.start, end, attempt.key, failure=True)
+        self._recorder.end(attempt.told, end, attempt.key, failure=True)
 
     def _locals(self, error: BaseException) -> dict[str, Any]:
         if not self._recorder.settings.capture_locals:
@@ -252,19 +325,19 @@ class Running:
             if isinstance(retval, BaseException):
                 described |= self._recorder.describe(retval)
             attempt.span.set_status(Status(StatusCode.ERROR, described.get(semconv.EXCEPTION_MESSAGE, state)))
-        body = f"Task {attempt.start['name']} {event.rsplit('.', 1)[1]}"
+        body = f"Task {attempt.name} {event.rsplit('.', 1)[1]}"
         return self._close(attempt, event, severity, body, described)
 
     def _close(self, attempt: Attempt, event: str, severity: str, body: str, described: dict[str, Any]) -> End:
         """The final event of an attempt."""
         attempt.closed = True
-        time_ns = max(time.time_ns(), attempt.start["time_ns"])
+        time_ns = max(time.time_ns(), attempt.started_ns)
         ended_at = time_ns // 1000
         # The replacement may have ended before this process comes to say so: its events are the later ones.
         attempt.clock = attempt.replaced_at - 1 if attempt.replaced_at else self._recorder.clock.tick(attempt.clock)
         attempt.last = {
             semconv.STATE: semconv.TASK_STATES[event],
-            semconv.RUNTIME: (time_ns - attempt.start["time_ns"]) / 1e9,
+            semconv.RUNTIME: (time_ns - attempt.started_ns) / 1e9,
             semconv.CLOCK: attempt.clock,
         }
         said = {semconv.LOG_RECORD_UID: self._recorder.uid(), semconv.ENDED_AT: ended_at, **attempt.last, **described}

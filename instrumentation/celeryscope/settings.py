@@ -15,7 +15,7 @@ from typing import Any, Self, get_type_hints
 from celeryscope.errors import ConfigError
 
 PREFIX = "CELERYSCOPE_"
-_SERVICES = ("COLLECTOR", "INDEXER", "ELASTICSEARCH", "KAFKA", "KIBANA", "WATCH", "PIPELINE", "RETENTION")
+_SERVICES = ("COLLECTOR", "INDEXER", "ELASTICSEARCH", "KAFKA", "KIBANA", "WATCH", "PIPELINE", "RETENTION", "SECRETS")
 SERVICE_PREFIXES = tuple(f"{PREFIX}{service}_" for service in _SERVICES)
 """Other processes' settings; they may stand in the same environment."""
 
@@ -42,6 +42,7 @@ class Settings:
     enabled: bool = _help("Off: `instrument()` does nothing.", default=True)
     endpoint: str = _help("The collector's base URL.", default="http://127.0.0.1:4318")
     token: str = _help("Token that the collector knows us by. Secret.", default="", repr=False)
+    token_file: Path | None = _help("File that holds the token, where `TOKEN` doesn't.", default=None)
     ca_file: Path | None = _help("CA certificates (PEM) that sign the collector's certificate.", default=None)
     client_cert_file: Path | None = _help("Client certificate (PEM), when the collector asks for one.", default=None)
     client_key_file: Path | None = _help("Key of the client certificate (PEM).", default=None)
@@ -63,7 +64,7 @@ class Settings:
     )
     request_timeout: float = _help("Seconds to wait for the collector's answer.", default=10.0)
     flush_timeout: float = _help("Seconds that a process waits at its end for the collector.", default=5.0)
-    heartbeat_interval: float = _help("Seconds between two heartbeats of a worker.", default=30.0)
+    heartbeat_interval: float = _help("Seconds between two heartbeats of a worker.", default=15.0)
     queue_depth_interval: float = _help(
         "Seconds between two looks at the depth of a queue; one of its workers looks. 0: none does.", default=30.0
     )
@@ -135,7 +136,10 @@ class Settings:
                     problems.append(f"{variable}: {error}")
         if problems:
             raise ConfigError("\n".join(problems))
-        return cls(**values, **overrides)._checked()
+        values |= overrides
+        if values.get("token_file") and not values.get("token"):
+            values["token"] = _content(values["token_file"])
+        return cls(**values)._checked()
 
     def _checked(self) -> Self:
         problems = [
@@ -184,6 +188,13 @@ class Settings:
                 yield f"{PREFIX}LOG_LEVELS: {item!r} must be <logger>=<level>"
         if not self.log_rate_limit >= 0:
             yield f"{PREFIX}LOG_RATE_LIMIT: must be zero or above"
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{PREFIX}TOKEN_FILE: {path} can't be read ({type(error).__name__})") from None
 
 
 def _convert(kind: Any, text: str) -> Any:

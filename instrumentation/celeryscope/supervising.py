@@ -49,11 +49,12 @@ class Supervising:
     @guarded
     def received(self, request: Request, **_: Any) -> None:
         """``task_received``: stamp the delivery into the message's dict before the pool gets it."""
-        header = dict(tasks.header_of(request.request_dict))
-        header[semconv.HEADER_RECEIVED_AT] = now_us()
+        source, received_at = request.request_dict, now_us()
+        header = dict(tasks.header_of(source))
+        header[semconv.HEADER_RECEIVED_AT] = received_at
         header[semconv.HEADER_DELIVERY] = new_delivery()
-        header[semconv.HEADER_CLOCK] = self._recorder.clock.tick(tasks.clock_of(header))
-        request.request_dict[semconv.HEADER] = header
+        header[semconv.HEADER_CLOCK] = self._recorder.clock.tick(tasks.clock_of(header), received_at)
+        source[semconv.HEADER] = header
         # Not a WeakValueDictionary: what that does for each request when it ends costs more than all of the above.
         self._requests[request.id] = weakref.ref(request)
         if len(self._requests) >= self._sweep_at:

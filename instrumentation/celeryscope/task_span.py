@@ -33,6 +33,7 @@ class Ids(NamedTuple):
 
 
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_EMPTY: Mapping[str, Callable[[], Any]] = {"attributes": dict, "events": list, "links": list}
 
 
 class TaskSpan(trace.Span):
@@ -41,33 +42,31 @@ class TaskSpan(trace.Span):
     Applications don't always say what OpenTelemetry's types ask for; what has no form is left out or becomes text.
     """
 
-    __slots__ = (
-        "_context",
-        "_describe",
-        "attributes",
-        "end_time",
-        "events",
-        "ids",
-        "kind",
-        "links",
-        "name",
-        "start_time",
-        "status",
-    )
+    # Nobody touches most spans between their begin and their end: what a touch changes stands here, so that it costs
+    # those nothing.
+    is_as_begun = True
+    """Whether nobody has set, added or ended anything."""
+    end_time = 0
+    status = Status()
+    attributes: dict[str, Any]
+    """Kept as soon as it is touched; likewise the next two."""
+    events: list[tuple[int, str, Mapping[str, Any]]]
+    """(time, name, attributes)"""
+    links: list[Link]
+    _context: SpanContext | None = None
 
-    def __init__(self, name: str, kind: SpanKind, ids: Ids, describe: Describe) -> None:
+    def __init__(self, name: str, kind: SpanKind, ids: Ids, describe: Describe, start_time: int = 0) -> None:
         self.name = name
         self.kind = kind
         self.ids = ids
-        self.start_time = time.time_ns()
-        self.end_time = 0
-        self.status = _UNSET
-        self.attributes: dict[str, Any] = {}
-        self.events: list[tuple[int, str, Mapping[str, Any]]] = []
-        """(time, name, attributes)"""
-        self.links: list[Link] = []
+        self.start_time = start_time or time.time_ns()
         self._describe = describe
-        self._context: SpanContext | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        # Applications read them of the SDK's spans, too. Before the first touch there is nothing in them.
+        if name in _EMPTY:
+            return _EMPTY[name]()
+        raise AttributeError(name)
 
     def get_span_context(self) -> SpanContext:
         """Its ids, as OpenTelemetry has them; made when somebody asks."""
@@ -86,23 +85,27 @@ class TaskSpan(trace.Span):
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Add or replace attributes."""
+        self._touch()
         for key, value in attributes.items():
             if not self.end_time and (key in self.attributes or len(self.attributes) < _EVENTS_MOST):
                 self.attributes[key] = value
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event."""
+        self._touch()
         if not self.end_time and len(self.events) < _EVENTS_MOST:
             at = timestamp if timestamp and isinstance(timestamp, int) else time.time_ns()
             self.events.append((at, name, dict(attributes or {})))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Add a link to another span."""
+        self._touch()
         if not self.end_time and len(self.links) < _EVENTS_MOST and isinstance(context, SpanContext):
             self.links.append(Link(context, attributes))
 
     def update_name(self, name: str) -> None:
         """Replace the name."""
+        self._touch()
         if not self.end_time:
             self.name = safe_str(name)
 
@@ -110,6 +113,7 @@ class TaskSpan(trace.Span):
         """Set the status; OK is final, and UNSET changes nothing (as OpenTelemetry's specification says)."""
         if not isinstance(status, Status | StatusCode):
             return  # as the SDK's own
+        self._touch()
         wanted = status if isinstance(status, Status) else Status(status, description)
         if not self.end_time and self.status.status_code is not StatusCode.OK and not wanted.is_unset:
             self.status = wanted
@@ -130,10 +134,14 @@ class TaskSpan(trace.Span):
 
     def end(self, end_time: int | None = None) -> None:
         """End it; a second call changes nothing."""
+        self._touch()
         if not self.end_time:
             given = end_time if isinstance(end_time, int) else 0
             # A clock that was set back must not end the span before its start.
             self.end_time = given or max(time.time_ns(), self.start_time)
 
-
-_UNSET = Status()
+    def _touch(self) -> None:
+        if self.is_as_begun:
+            for name, empty in _EMPTY.items():
+                vars(self).setdefault(name, empty())  # another thread may be here, too
+            self.is_as_begun = False

@@ -121,11 +121,12 @@ def waiting(values: Mapping[str, Any], started_at: int) -> dict[str, float]:
     Their sum is the time between the moment the task could have run (sent, or its eta) and its start. A worker receives
     tasks before their eta; what it holds until then is neither.
     """
-    sent_at = values.get(semconv.SENT_AT)
-    if sent_at is None:
+    sent_at, received_at = values.get(semconv.SENT_AT), values.get(semconv.RECEIVED_AT)
+    if not isinstance(sent_at, int | float):
         return {}
     ready = min(max(sent_at, values.get(semconv.ETA) or 0), started_at)
-    received = min(max(values.get(semconv.RECEIVED_AT) or started_at, ready), started_at)
+    known = received_at if isinstance(received_at, int | float) else 0
+    received = min(max(known or started_at, ready), started_at)
     return {semconv.QUEUE_TIME: (received - ready) / 1e6, semconv.PREFETCH_TIME: (started_at - received) / 1e6}
 
 

@@ -71,10 +71,39 @@ class TaskSpans:
         ``attributes`` go to the span only where somebody besides the spool may look at it, and are asked for only then;
         None values are left out.
         """
-        if self._is_alone:
+        if self._is_alone():
             above = trace.get_current_span().get_span_context()
             return self._light(name, trace.SpanKind.PRODUCER, root_id, _above(above))
         return self._heavy(name, trace.SpanKind.PRODUCER, root_id, attributes(), None, None)
+
+    def publish_alone(self, headers: dict[str, Any], root_id: str) -> tuple[str, str] | None:
+        """(trace id, span id) of a message's PRODUCER span, which are put into its headers, where that is as usual.
+
+        None unless nobody but the spool sees spans, and nothing is current: then ``begin_publish`` is to be asked.
+        """
+        if not self._is_alone() or propagate.get_global_textmap() is not _DEFAULT_PROPAGATOR or _callers():
+            return None
+        trace_id, span_id = f"{trace_id_of(root_id):032x}", f"{self._ids.generate_span_id():016x}"
+        headers[_TRACEPARENT] = f"00-{trace_id}-{span_id}-01"
+        return trace_id, span_id
+
+    def begin_alone(self, name: str, source: Mapping[str, Any], time_ns: int) -> TaskSpan | None:
+        """The CONSUMER span of a task that begins at ``time_ns``, where that is as usual; ``source``: its request.
+
+        None unless nobody but the spool sees spans, and a sampled W3C ``traceparent`` is all that the message has of a
+        context: then ``begin_run`` is to be asked.
+        """
+        if not self._is_alone() or propagate.get_global_textmap() is not _DEFAULT_PROPAGATOR:
+            return None
+        given = source.get(_TRACEPARENT)
+        if type(given) is not str or "tracestate" in source or "baggage" in source or source.get(_EAGER):
+            return None
+        found = _W3C_SAMPLED.fullmatch(given)
+        if found is None:
+            return None
+        trace_id, parent_id = found.groups()
+        ids = Ids(trace_id, f"{self._ids.generate_span_id():016x}", parent_id)
+        return TaskSpan(name, _CONSUMER, ids, self._describe, time_ns)
 
     def begin_run(
         self, name: str, request: Context, root_id: str | None, attributes: Callable[[], Mapping[str, Any]], key: int
@@ -86,11 +115,11 @@ class TaskSpans:
         source = vars(request)
         told = tasks.header_of(source).get(semconv.HEADER_PREVIOUS)
         previous = link_from(told) if told else None
-        if self._is_alone:
+        if self._is_alone():
             above, context = _publisher(request, source)
             span = self._light(name, trace.SpanKind.CONSUMER, root_id, above)
             if previous and isinstance(span, TaskSpan):
-                span.links.append(previous)
+                span.add_link(previous.context)
             return span, _with(span, context)
         context = _callers() if source.get(_EAGER) else propagate.extract(request, getter=celery_getter)
         span = self._heavy(name, trace.SpanKind.CONSUMER, root_id, attributes(), context, previous)
@@ -110,7 +139,6 @@ class TaskSpans:
             self._processor.keys.pop(span.get_span_context().span_id, None)
         return None
 
-    @property
     def _is_alone(self) -> bool:
         """Whether nobody but the spool sees spans; applications may add processors at any time."""
         return self._processors is not None and len(self._processors._span_processors) == 1
@@ -179,7 +207,12 @@ def _publisher(request: Context, source: Mapping[str, Any]) -> tuple[_Above | No
 
 def _with(span: trace.Span, context: context_api.Context) -> context_api.Context:
     """The context with the span as its current one; OpenTelemetry's own function copies even an empty context twice."""
-    return trace.set_span_in_context(span, context) if context else context_api.Context({_CURRENT_SPAN: span})
+    return trace.set_span_in_context(span, context) if context else only(span)
+
+
+def only(span: trace.Span) -> context_api.Context:
+    """A context with the span as its current one, and nothing else."""
+    return context_api.Context({_CURRENT_SPAN: span})
 
 
 def inject_into(headers: dict[str, Any], span: trace.Span) -> None:
@@ -192,15 +225,17 @@ def inject_into(headers: dict[str, Any], span: trace.Span) -> None:
 
 
 def _callers() -> context_api.Context:
-    """Of a task that its caller runs itself, without a message."""
+    """Of a task that its caller runs itself, without a message, or publishes."""
     return context_api.get_current()
 
 
 (_CURRENT_SPAN,) = trace.set_span_in_context(trace.INVALID_SPAN, context_api.Context())
+_CONSUMER = trace.SpanKind.CONSUMER
 _EAGER = "is_eager"
 _TRACEPARENT = "traceparent"
 _W3C = re.compile("00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]([0-9a-f])")
 _SAMPLED = "13579bdf"
+_W3C_SAMPLED = re.compile(f"00-(?!0{{32}})([0-9a-f]{{32}})-(?!0{{16}})([0-9a-f]{{16}})-[0-9a-f][{_SAMPLED}]")
 _DEFAULT_PROPAGATOR = propagate.get_global_textmap() if "OTEL_PROPAGATORS" not in os.environ else None
 
 

@@ -61,3 +61,13 @@ def test_a_value_that_can_not_work_is_refused(variable: str, value: str) -> None
 
 def test_the_token_does_not_show_in_a_repr() -> None:
     assert "hunter2" not in repr(Settings(token="hunter2"))
+
+
+def test_a_token_may_stand_in_a_file_and_the_token_itself_wins(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("csc_one\n")
+    environ = {"CELERYSCOPE_TOKEN_FILE": str(secret)}
+    assert Settings.load(environ).token == "csc_one"
+    assert Settings.load(environ | {"CELERYSCOPE_TOKEN": "csc_two"}).token == "csc_two"
+    with pytest.raises(ConfigError, match=r"TOKEN_FILE: .* can't be read"):
+        Settings.load({"CELERYSCOPE_TOKEN_FILE": "/nowhere"})

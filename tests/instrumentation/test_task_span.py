@@ -20,7 +20,7 @@ from celeryscope.redaction import Redactor
 from celeryscope.running import _span_end
 from celeryscope.spool.state import End, Start, ended, packed
 from celeryscope.task_span import Ids, TaskSpan
-from celeryscope.tracing import _publisher
+from celeryscope.tracing import _W3C_SAMPLED, _publisher
 
 
 def _described(error: BaseException) -> dict[str, str]:
@@ -42,6 +42,12 @@ def test_what_an_application_sets_is_kept(span: TaskSpan) -> None:
     assert span.events == [(99, "charged", {"amount": 12.5})]
     assert span.links[0].context.trace_id == 4
     assert span.name == "run/y"
+
+
+def test_a_span_that_nobody_has_touched_can_be_read_as_the_sdks(span: TaskSpan) -> None:
+    assert (span.attributes, span.events, span.links) == ({}, [], [])
+    assert not hasattr(span, "resource")
+    assert span.is_as_begun
 
 
 def test_an_exception_is_recorded_with_its_traceback(span: TaskSpan) -> None:
@@ -157,6 +163,10 @@ def test_the_publishers_context_is_read_as_the_propagators_read_it(headers: dict
         assert (int(above.trace_id, 16), int(above.span_id, 16)) == (theirs.trace_id, theirs.span_id)
         assert above.sampled == theirs.trace_flags.sampled
         assert (above.trace_state or {}) == theirs.trace_state
+    if headers.keys() <= {"traceparent"}:
+        at_once = _W3C_SAMPLED.fullmatch(headers.get("traceparent", ""))
+        sampled = above is not None and above.sampled
+        assert (at_once and at_once.groups()) == (above[:2] if above is not None and sampled else None)
 
 
 def test_its_ids_are_those_that_opentelemetry_sees(span: TaskSpan) -> None:
@@ -261,3 +271,70 @@ print(json.dumps([hex(key) for key, flags in opened.items() if flags & (frame.OP
 
 def test_a_span_that_is_recorded_but_not_sampled_is_not_open_for_ever(tmp_path: Path) -> None:
     assert _run(tmp_path, before=ONLY_RECORD, last=SHOW_OPEN) == [["_Span", False], []]
+
+
+AS_WORKERS_DO = """
+import json, os, sys, uuid
+from pathlib import Path
+from celery import Celery
+from celery.app.trace import build_tracer
+from opentelemetry import trace
+import celeryscope
+from celeryscope.instrumentor import CeleryscopeInstrumentor
+from celeryscope.spool import format as frame
+from celeryscope.spool.reader import FamilyReader
+
+app = Celery("probe", broker="memory://", backend="cache+memory://")
+celeryscope.instrument(app, spool_dir=Path(sys.argv[1]), endpoint="http://127.0.0.1:1", flush_timeout=0.1)
+
+@app.task(name="probe")
+def probe():
+    {does}
+
+task_id = str(uuid.uuid4())
+header = {{"sent_at": 1, "clock": 2, "received_at": 3, "delivery": os.urandom(8).hex()}}
+request = {{
+    "id": task_id, "task": "probe", "root_id": task_id, "parent_id": None, "retries": 0, "origin": "one",
+    "stamps": {{}}, "argsrepr": "()", "kwargsrepr": "{{}}", "eta": None, "expires": None, "group": None,
+    "celeryscope": header, "delivery_info": {{"routing_key": "celery", "redelivered": False}}, "hostname": "w@h",
+    "traceparent": "00-" + 32 * "a" + "-" + 16 * "b" + "-01",
+}} | {more}
+build_tracer("probe", probe, app=app)(task_id, (), {{}}, request)
+(segment,) = Path(sys.argv[1]).rglob("*.segment")
+frames = [item for item in frame.intact(segment.read_bytes()) if item.kind in (frame.START, frame.END)]
+print(json.dumps([type(json.loads(item.payload)).__name__ for item in frames]))
+batch = FamilyReader(CeleryscopeInstrumentor()._recorder._family).read(1 << 20)
+((event,),), ((span,),) = batch.logs.values(), batch.spans.values()
+event, span = json.loads(event), json.loads(span)
+said = {{item["key"] for item in span["attributes"]}}
+print(json.dumps([event["eventName"], span["name"], span["parentSpanId"], span["traceId"][:2], "order" in said]))
+"""
+
+
+def _as_workers_do(folder: Path, does: str = "pass", more: str = "{}") -> list[Any]:
+    code = AS_WORKERS_DO.format(does=does, more=more)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60, check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+TOLD = ["celery.task.succeeded", "run/probe", "b" * 16, "aa"]
+
+
+def test_a_task_from_a_message_that_does_nothing_to_its_span_is_told_in_arrays(tmp_path: Path) -> None:
+    assert _as_workers_do(tmp_path) == [["list", "list"], [*TOLD, False]]
+
+
+def test_what_a_task_sets_on_its_span_is_told_in_full(tmp_path: Path) -> None:
+    sets = "trace.get_current_span().set_attribute('order', 7)"
+    assert _as_workers_do(tmp_path, does=sets) == [["list", "dict"], [*TOLD, True]]
+
+
+def test_a_new_name_of_the_span_is_told_in_full(tmp_path: Path) -> None:
+    told = _as_workers_do(tmp_path, does="trace.get_current_span().update_name('pay')")
+    assert told == [["list", "dict"], ["celery.task.succeeded", "pay", "b" * 16, "aa", False]]
+
+
+def test_a_publisher_with_more_of_a_context_is_told_in_full(tmp_path: Path) -> None:
+    assert _as_workers_do(tmp_path, more="{'tracestate': 'a=b'}") == [["dict", "dict"], [*TOLD, False]]

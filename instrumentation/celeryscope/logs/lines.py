@@ -73,7 +73,7 @@ def _severity(level: int) -> str:
 
 
 def _identity(attempt: Attempt) -> str:
-    attempt.in_lines = attempt.in_lines or otlp.encoded(tasks.identity(attempt.values))
+    attempt.in_lines = attempt.in_lines or otlp.encoded(attempt.identity)
     return attempt.in_lines
 
 

@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass, field
 
 from celeryscope import otlp
-from celeryscope.spool import state
+from celeryscope.spool import plain, state
 from celeryscope.spool.format import LOG
-from celeryscope.spool.state import Start
+from celeryscope.spool.plain import Told
 
 logger = logging.getLogger("celeryscope")
 
@@ -25,16 +25,20 @@ class Batch:
     """Records left out because another one of the batch says the same and more."""
     unreadable: int = 0
     """Records that nothing can be made of."""
-    _starts: dict[int, tuple[bytes, Start]] = field(default_factory=dict)
+    _starts: dict[int, tuple[bytes, Told]] = field(default_factory=dict)
     _ended: set[int] = field(default_factory=set)
 
     def add(self, kind: int, resource: bytes, scope: bytes, payload: bytes) -> None:
         """Add one record of kind ``SPAN`` or ``LOG`` (OTLP/JSON)."""
         groups = self.logs if kind == LOG else self.spans
-        groups.setdefault((resource, scope), []).append(payload)
+        key = resource, scope
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = []
+        group.append(payload)
         self.size += len(payload)
 
-    def start(self, key: int, resource: bytes, start: Start, size: int) -> None:
+    def start(self, key: int, resource: bytes, start: Told, size: int) -> None:
         """Add the start of the delivery ``key``, ``size`` bytes in the spool; left out if the batch has its end too."""
         self._starts[key] = (resource, start)
         self.size += size
@@ -50,7 +54,7 @@ class Batch:
                 self.superseded += 1
                 continue
             try:
-                made = state.started(start)
+                made = state.started(plain.start_of(start))
             except Exception as error:  # noqa: BLE001 - one record must not hold up all others
                 self.give_up(1, error)
             else:

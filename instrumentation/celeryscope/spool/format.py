@@ -21,7 +21,8 @@ Invariants
    another's payload, and behind a damaged frame the next one is found by its checksum alone.
 
 Payloads are OTLP/JSON: ``Span`` for SPAN, ``LogRecord`` for LOG, ``Resource`` for HEADER, ``InstrumentationScope`` for
-SCOPE; START, END and SENT hold the short forms of ``celeryscope.spool.state``, MISSED ``{reason: count}``.
+SCOPE; START, END and SENT hold the short forms of ``celeryscope.spool.state``, or those of ``celeryscope.spool.plain``
+and ``celeryscope.spool.plain_sent``; MISSED ``{reason: count}``.
 """
 
 import re
@@ -115,8 +116,11 @@ def pack(number: int, kind: int, flags: int, scope: int, key: int, payload: byte
 def records(kind: int, flags: int) -> int:
     """How many records a frame of such a kind holds (invariant 3)."""
     if kind == END:
-        return bool(flags & CLOSES) + bool(flags & OF_SPAN)
+        return _RECORDS_OF_END[flags & (CLOSES | OF_SPAN)]
     return 2 if kind == SENT else 1
+
+
+_RECORDS_OF_END = {0: 0, CLOSES: 1, OF_SPAN: 1, CLOSES | OF_SPAN: 2}
 
 
 def still_open(opened: int, closing: int) -> int:

@@ -13,7 +13,7 @@ import orjson
 
 from celeryscope import semconv
 from celeryscope.spool import format as frame
-from celeryscope.spool import ledger
+from celeryscope.spool import ledger, plain, plain_sent
 from celeryscope.spool.folder import ALIVE, LOCK, Segment, families, is_locked, segments, size
 from celeryscope.spool.ledger import Ledger
 
@@ -158,9 +158,12 @@ def _record(item: frame.Frame, offset: int, opened: dict[int, Any]) -> Record:
     try:
         told = orjson.loads(item.payload)
         if item.kind == frame.START:
-            opened[item.key] = told
+            told = opened[item.key] = plain.start_of(told)
+        elif item.kind == frame.SENT:
+            told = plain_sent.sent_of(told)
         elif item.kind == frame.END:
-            told = {"start": opened.get(item.key, {}), **told}
+            start = opened.get(item.key, {})
+            told = {"start": start, **plain.end_of(told, start)}
         described = _DESCRIBED[item.kind](told)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         described = None, f"(not understood: {error!r})", None, None

@@ -4,16 +4,23 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import orjson
 
 from celeryscope.otlp import EVENTS_SCOPE, SPANS_SCOPE
 from celeryscope.spool import format as frame
-from celeryscope.spool import plain_ends
+from celeryscope.spool import plain, plain_sent
 from celeryscope.spool.batch import Batch
 from celeryscope.spool.folder import Segment
 from celeryscope.spool.ledger import DROPPED_CORRUPT, DROPPED_DELETED, DROPPED_TORN, DROPPED_UNWRITTEN
-from celeryscope.spool.state import End, Start, ended, sent
+from celeryscope.spool.plain import Told
+
+_BOTH = frame.OPENS | frame.OF_SPAN
+_CLOSING = frame.CLOSES | frame.OF_SPAN
+_Made = tuple[bytes | None, bytes | None]
+"""An event and a span, OTLP/JSON."""
 
 
 @dataclass(slots=True)
@@ -42,7 +49,7 @@ def position_before(segments: list[Segment]) -> Position:
 class Opened:
     """A delivery that has begun: its start, and of OPENS and OF_SPAN what is still open."""
 
-    start: Start
+    start: Told
     flags: int
 
 
@@ -135,34 +142,39 @@ class ProcessReader:
                 at = error.resume_at - base
 
     def _take_record(self, item: frame.Frame, new: bool, batch: Batch, dropped: Counter[str]) -> None:
-        new = new and not item.flags & frame.CARRIED and self._is_next(item, dropped)
-        if item.kind == frame.START:
-            start: Start = orjson.loads(item.payload)
-            self.open[item.key] = Opened(start, item.flags & (frame.OPENS | frame.OF_SPAN))
+        number, kind, flags, scope, key, payload, _ = item
+        new = new and not flags & frame.CARRIED and self._is_next(number, frame.records(kind, flags), dropped)
+        if kind == frame.START:
+            start: Told = orjson.loads(payload)
+            self.open[key] = Opened(start, flags & _BOTH)
             if new:
-                batch.start(item.key, self.resource, start, len(item.payload))
+                batch.start(key, self.resource, start, len(payload))
             return
-        opened = self._closed(item) if item.flags & (frame.CLOSES | frame.OF_SPAN) else None
+        opened = self._closed(key, flags) if flags & _CLOSING else None
         if not new:
             return
-        if item.kind == frame.END:
+        if kind == frame.END:
             self._add_end(item, opened, batch, dropped)
-        elif item.kind == frame.SENT:
-            self._add_made(item, batch, lambda: sent(orjson.loads(item.payload)))
+        elif kind == frame.SENT:
+            self._add_made(item, batch, plain_sent.sent)
         else:
-            batch.add(item.kind, self.resource, self._scopes.get(item.scope, b"{}"), item.payload)
-            if item.flags & frame.CLOSES:
-                batch.end(item.key)
+            batch.add(kind, self.resource, self._scopes.get(scope, b"{}"), payload)
+            if flags & frame.CLOSES:
+                batch.end(key)
 
-    def _closed(self, item: frame.Frame) -> Opened | None:
-        """Close what the frame closes (invariant 5 of ``format``); the delivery if it had begun here."""
-        opened = self.open.get(item.key)
-        if opened is None or (item.flags & frame.CLOSES and not opened.flags & frame.OPENS):
-            self._closed_elsewhere[item.key] = None
+    def _closed(self, key: int, flags: int) -> Opened | None:
+        """Close what a frame closes (invariant 5 of ``format``); the delivery if it had begun here."""
+        opened = self.open.get(key)
+        if opened is not None and flags & _CLOSING == _CLOSING and opened.flags == _BOTH:
+            # Nearly always: all of it is open, and all of it is closed.
+            del self.open[key]
+            return opened
+        if opened is None or (flags & frame.CLOSES and not opened.flags & frame.OPENS):
+            self._closed_elsewhere[key] = None
         if opened is not None:
-            opened.flags = frame.still_open(opened.flags, item.flags)
+            opened.flags = frame.still_open(opened.flags, flags)
             if not opened.flags:
-                del self.open[item.key]
+                del self.open[key]
         return opened
 
     def _add_end(self, item: frame.Frame, opened: Opened | None, batch: Batch, dropped: Counter[str]) -> None:
@@ -170,13 +182,12 @@ class ProcessReader:
             # Its start was damaged on the disk.
             dropped[DROPPED_CORRUPT] += item.records
         else:
-            start = opened.start
-            self._add_made(item, batch, lambda: _ended(start, orjson.loads(item.payload)))
+            self._add_made(item, batch, partial(plain.ended, opened.start))
 
-    def _add_made(self, item: frame.Frame, batch: Batch, make: Callable[[], tuple[bytes | None, bytes | None]]) -> None:
-        """Add the event and the span of a frame that holds a short form."""
+    def _add_made(self, item: frame.Frame, batch: Batch, make: Callable[[Any], _Made]) -> None:
+        """Add the event and the span that ``make`` makes of the short form that a frame holds."""
         try:
-            event, span = make()
+            event, span = make(orjson.loads(item.payload))
         except Exception as error:  # noqa: BLE001 - one record must not hold up all others
             batch.give_up(item.records, error)
             return
@@ -187,15 +198,15 @@ class ProcessReader:
         if span is not None:
             batch.add(frame.SPAN, self.resource, SPANS_SCOPE, span)
 
-    def _is_next(self, item: frame.Frame, dropped: Counter[str]) -> bool:
-        """Take the record's number; False when it was read already."""
-        before = item.number - item.records
-        if before != self.position.number:
-            if 0 <= before < self.position.number:
+    def _is_next(self, number: int, records: int, dropped: Counter[str]) -> bool:
+        """Take the number of a frame's last record; False when it was read already."""
+        position, before = self.position, number - records
+        if before != position.number:
+            if 0 <= before < position.number:
                 # Written a second time after a failure that had left the first one there.
                 return False
             self._reach(before, dropped)
-        self.position.number, self._why_missing = item.number, DROPPED_UNWRITTEN
+        position.number, self._why_missing = number, DROPPED_UNWRITTEN
         return True
 
     def _take_other(self, item: frame.Frame, new: bool, dropped: Counter[str]) -> None:
@@ -220,7 +231,3 @@ class ProcessReader:
         if missing:
             dropped[self._why_missing] += missing
         self.position.number = max(last, self.position.number)
-
-
-def _ended(start: Start, end: End) -> tuple[bytes | None, bytes | None]:
-    return plain_ends.ended(start, end) or ended(start, end)

@@ -9,7 +9,7 @@ import orjson
 
 from celeryscope.otlp import EVENTS_SCOPE, SPANS_SCOPE
 from celeryscope.spool import format as frame
-from celeryscope.spool import ledger, lost
+from celeryscope.spool import ledger, lost, plain
 from celeryscope.spool.batch import Batch
 from celeryscope.spool.folder import Family, Segment, is_locked, segments
 from celeryscope.spool.format import Item
@@ -251,8 +251,9 @@ class FamilyReader:
         if unsettled and sweep.main_lives and not sweep.final and sweep.began - since < LOST_GRACE:
             return
         died_at = noticed_at if sweep.main_lives else _modified(last.path)
-        for key, (start, flags) in still_open.items():
+        for key, (told, flags) in still_open.items():
             try:
+                start = plain.start_of(told)
                 span = lost.lost_span(start, died_at) if flags & frame.OF_SPAN else None
                 event = lost.lost_event(start, died_at) if key in unsettled else None
             except Exception as error:  # noqa: BLE001 - one record must not hold up all others

@@ -80,7 +80,7 @@ class Sent(TypedDict):
     parent_id: str
 
 
-def packed(value: Start | End | Sent) -> bytes:
+def packed(value: Start | End | Sent | list[Any]) -> bytes:
     """The payload of a frame."""
     try:
         return orjson.dumps(value)

@@ -23,6 +23,7 @@ from celeryscope.spool.memory import MemoryQueue
 logger = logging.getLogger("celeryscope")
 
 _MODE = 0o600
+_CLOSES_ALL = frame.CLOSES | frame.OF_SPAN
 _GO_ON_FOR = 64 * 1024
 """Bytes to go on in a full segment when the next one could not be made."""
 _LOOK_AFTER = 1.0
@@ -106,13 +107,14 @@ class SpoolWriter:
         self._prepare = prepare
         self._lock = threading.Lock()
         self._holder = 0
-        self._deferred: deque[tuple[Item, ...]] = deque()
-        self._open: dict[int, Item] = {}
+        self._deferred: deque[Item] = deque()
+        self.open: dict[int, Item] = {}
+        """START frames that were written and are not closed, or not all of them, by key; to be read only."""
         self._number = 0
         self._segments = 0
         self._limit = max_segment_bytes
         self._segment: _Segment | None = None
-        self._under_way: tuple[tuple[Item, ...], int, int] | None = None
+        self._under_way: tuple[Item, int, int] | None = None
         """What is being written, with the size of the segment and the last number before it."""
         self._memory = MemoryQueue(memory_max_bytes)
         self._missed = Counter[str]()
@@ -123,16 +125,25 @@ class SpoolWriter:
         self._tell_at = 0.0
         self._recover()
 
-    def write(self, *items: Item) -> None:
-        """Write records, all by one ``write()``; without any, only look after the spool."""
+    def write(self, item: Item | None = None) -> None:
+        """Write what one frame holds, by one ``write()``; without an item, only look after the spool."""
         me = threading.get_ident()
         if self._holder == me:
-            self._deferred.append(items)
+            if item is not None:
+                self._deferred.append(item)
             return
         with self._lock:
             self._holder = me
             try:
-                self._write(items)
+                # A task waits for this: where nothing stands in the way, the item is appended without further ado.
+                if (
+                    item is None
+                    or self._under_way
+                    or self._problem
+                    or time.monotonic() >= self._look_at
+                    or not self._append(item)
+                ):
+                    self._write(item)
                 while self._deferred:
                     self._write(self._deferred.popleft())
             finally:
@@ -144,10 +155,6 @@ class SpoolWriter:
         """Write a log record (OTLP/JSON)."""
         self.write(Item(frame.LOG, flags, key, payload, scope))
 
-    def is_open(self, key: int) -> bool:
-        """Whether the START frame of the delivery ``key`` was written and not all of it is closed."""
-        return key in self._open
-
     def take(self, max_bytes: int) -> tuple[list[Item], bytes]:
         """Take about ``max_bytes`` of what waits in memory, to ship it: the items, and a segment that tells of them.
 
@@ -156,7 +163,7 @@ class SpoolWriter:
         with self._locked():
             items = self._memory.take(max_bytes)
             keys = {item.key for item in items}
-            opened = [item for key, item in self._open.items() if key in keys]
+            opened = [item for key, item in self.open.items() if key in keys]
             return items, _segment_of(self._resource, opened, items)
 
     def taken(self, items: list[Item]) -> None:
@@ -211,28 +218,28 @@ class SpoolWriter:
             finally:
                 self._holder = 0
 
-    def _write(self, items: tuple[Item, ...]) -> None:
+    def _write(self, item: Item | None) -> None:
         if self._under_way:
             self._settle(*self._under_way)
         now = time.monotonic()
         if now >= self._look_at:
             self._look(now)
+        if item is None:
+            return
         if self._problem:
-            for item in items:
-                self._miss(self._memory.put(item))
-        elif items and not self._append(items):
-            self._write(items)
+            self._miss(self._memory.put(item))
+        elif not self._append(item):
+            self._write(item)
 
-    def _settle(self, items: tuple[Item, ...], size: int, number: int) -> None:
+    def _settle(self, item: Item, size: int, number: int) -> None:
         """An exception has interrupted the last write: a soft time limit, say, which strikes wherever its task is.
 
-        If the segment has the items, they count as written. It is not gone on with: of what else is in it may be noted
+        If the segment has the item, it counts as written. It is not gone on with: of what else is in it may be noted
         too much or too little.
         """
         if self._segment and self._segment.length > size:
-            self._number = number + sum(item.records for item in items)
-            for item in items:
-                self._note(item)
+            self._number = number + item.records
+            self._note(item)
         self._under_way = None
         self._recover()
 
@@ -248,40 +255,40 @@ class SpoolWriter:
         if self._problem:
             self._recover()
 
-    def _append(self, items: tuple[Item, ...]) -> bool:
-        """Whether the items were written; if not, there is a problem."""
+    def _append(self, item: Item) -> bool:
+        """Whether the item was written; if not, there is a problem."""
         segment = self._segment
         assert segment is not None
         if segment.size >= self._limit:
             segment = self._rotate(segment)
-        number, packed = self._number, []
-        self._under_way = items, segment.size, number
-        for item in items:
-            number += frame.records(item.kind, item.flags)
-            packed.append(segment.pack(number, item))
+        kind, flags, key, payload, scope = item
+        number = self._number + frame.records(kind, flags)
+        self._under_way = item, segment.size, self._number
         try:
-            segment.append(b"".join(packed))
+            segment.append(segment.pack(number, item) if scope else frame.pack(number, kind, flags, 0, key, payload))
         except OSError as error:
             self._under_way = None
             self._problem = error
             return False
         self._number = number
-        for item in items:
-            if item.flags:
-                self._note(item)
+        if flags:
+            self._note(item)
         self._under_way = None
         return True
 
     def _note(self, item: Item) -> None:
         """Keep what is open, for the head of the next segment (invariant 5)."""
-        if item.kind == frame.START:
-            self._open[item.key] = item
-        elif opened := self._open.get(item.key):
-            rest = frame.still_open(opened.flags, item.flags)
+        kind, flags, key, _, _ = item
+        if kind == frame.START:
+            self.open[key] = item
+        elif flags & _CLOSES_ALL == _CLOSES_ALL:
+            self.open.pop(key, None)
+        elif opened := self.open.get(key):
+            rest = frame.still_open(opened.flags, flags)
             if rest:
-                self._open[item.key] = opened._replace(flags=rest)
+                self.open[key] = opened._replace(flags=rest)
             else:
-                del self._open[item.key]
+                del self.open[key]
 
     def _miss(self, items: list[Item]) -> None:
         for item in items:
@@ -316,7 +323,7 @@ class SpoolWriter:
             self._problem = error
             return
         self._problem = None
-        while (item := self._memory.first()) and self._append((item,)):
+        while (item := self._memory.first()) and self._append(item):
             self._memory.pop()
 
     def _append_missed(self, segment: _Segment) -> None:
@@ -336,7 +343,7 @@ class SpoolWriter:
         segment = _Segment(hidden)
         try:
             segment.append(frame.MAGIC + frame.pack(self._number, frame.HEADER, 0, 0, 0, self._resource))
-            for item in self._open.values():
+            for item in self.open.values():
                 segment.append(segment.pack(0, item, frame.CARRIED))
             hidden.rename(self._folder / name)
         except BaseException:

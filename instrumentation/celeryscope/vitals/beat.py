@@ -19,6 +19,7 @@ class BeatWatch:
     def __init__(self, recorder: Recorder, scheduler: Any) -> None:
         self._recorder = recorder
         self._scheduler = scheduler
+        self._started_at = now_us()
 
     def attach(self) -> None:
         """See every entry that the scheduler sends from now on."""
@@ -48,6 +49,7 @@ class BeatWatch:
             semconv.TASK_NAME: entry.task,
             semconv.SCHEDULE_RULE: repr(schedule),
             semconv.SCHEDULE_INTERVAL: interval.total_seconds() if isinstance(interval, timedelta) else None,
+            semconv.BEAT_STARTED_AT: self._started_at,
             semconv.SCHEDULE_RUNS: entry.total_run_count,
             semconv.BEAT_LAST_RUN_AT: _moment(schedule, entry.last_run_at),
             semconv.BEAT_DUE_AT: due_at,

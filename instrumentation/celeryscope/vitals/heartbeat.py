@@ -26,6 +26,7 @@ class Heartbeat:
         self._recorder = recorder
         self._broker = broker
         self._kills = kills
+        self._app = consumer.app
         self._pool = consumer.pool
         self._processes = Processes()
         self._stop = threading.Event()
@@ -63,12 +64,19 @@ class Heartbeat:
             semconv.STATE: worker_state,
             semconv.CLOCK: self._recorder.clock.tick(),
             semconv.BROKER_CONNECTED: self._broker.connected,
+            semconv.QUEUES: self._queues(),
             **self._tasks(),
             **self._usage(),
             **self._recorder.spool_counts(),
         }
         name = self._worker[semconv.WORKER]
         self._recorder.event(event, values, severity="INFO", body=f"Worker {name} {event.rsplit('.', 1)[1]}")
+
+    def _queues(self) -> list[str] | None:
+        """As they are now: people let workers consume from more and from fewer while they run."""
+        # Another thread changes them, without a lock.
+        consumed = list(self._app.amqp.queues.consume_from.items())
+        return sorted({queue.name or name for name, queue in consumed}) or None
 
     def _tasks(self) -> dict[str, Any]:
         active, reserved = len(state.active_requests), len(state.reserved_requests)
