@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
-from celeryscope.errors import ConfigError
-from celeryscope_collector.processors_file.document import Document, Problem, parsed
+from celeryscope.service.yaml_file.document import Document, Problem, parsed
+from celeryscope.service.yaml_file.problems import NO_VALUE, problems
+from celeryscope.service.yaml_file.reading import refused, text_of
 from celeryscope_collector.processors_file.models import ProcessorsFile, Section, Step
-from celeryscope_collector.processors_file.problems import NO_VALUE, problems
+
+_WHAT: Final = "the processors file"
 
 Sections: TypeAlias = dict[str, Section]
 """The processors' names in their order, each with its parameters."""
@@ -17,15 +19,9 @@ Sections: TypeAlias = dict[str, Section]
 
 def read_processors(path: Path) -> Sections:
     """The sections of a file. Raises ConfigError with a line ``file:line:column: what`` for each problem."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the processors file {path} can't be read: {error}") from None
-    sections, found = checked(text)
+    sections, found = checked(text_of(path, _WHAT))
     if found:
-        lines = (f"{path}:{place.line}:{place.column}: {what}" for place, what in found)
-        many = f"{len(found)} problem{'s' * (len(found) != 1)}"
-        raise ConfigError("\n".join([f"the processors file {path} can't be used, {many}:", *lines]))
+        raise refused(path, _WHAT, found)
     return sections
 
 

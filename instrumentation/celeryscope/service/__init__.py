@@ -1,4 +1,4 @@
-"""What our services and commands share: settings, Kafka connections, logging, exit codes.
+"""What our services and commands share: settings, connections to Kafka and Elasticsearch, logging, exit codes.
 
-Never imported in a worker's task path: it needs the extras ``[collector]`` or ``[pipelines]`` (pydantic-settings).
+Never imported in a worker's task path: it needs pydantic-settings, which the extras of services and Kibana bring.
 """

@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from celeryscope_collector.processors_file.document import Document, Path, Problem
+from celeryscope.service.yaml_file.document import Document, Path, Problem
 
 NO_VALUE: Final = "a value is missing here"
 _MAPPING: Final = "a mapping is needed, `key: value`, a line each"

@@ -1,20 +1,60 @@
-"""The client of Elasticsearch, and the one table from its errors to ours."""
+"""The connection to Elasticsearch: its settings, the client, and the one table from its errors to ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from elastic_transport import ConnectionTimeout, SerializationError, TlsError, TransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 from elasticsearch.serializer import NdjsonSerializer
+from pydantic import Field, FilePath, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from celeryscope.errors import CeleryscopeError, NotFound, Rejected, Unauthorized, Unavailable, WrongVersion
-from celeryscope_pipelines.settings import ElasticsearchSettings
+from celeryscope.service.credentials import Credentials
 
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """What a server answers when the same request may succeed later."""
 MENDABLE_STATUSES = RETRYABLE_STATUSES | {401, 403}
 """The same of a single item of a bulk request, where a person mends a block on the index or a missing privilege."""
+_PORTS = {"http": 9200, "https": 443}
+
+
+class ElasticsearchSettings(Credentials):
+    """The connection to Elasticsearch (``CELERYSCOPE_ELASTICSEARCH_*``)."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_ELASTICSEARCH_")
+
+    url: str = Field("http://127.0.0.1:9200", description="Nodes to use, `http(s)://host:port`, comma-separated.")
+    api_key: SecretStr | None = Field(None, description="API key, as Elasticsearch shows it (`encoded`).")
+    username: str | None = Field(None, description="User name, when there is no API key.")
+    password: SecretStr | None = Field(None, description="Password of the user.")
+    ca_file: FilePath | None = Field(None, description="CA certificates (PEM) that sign the nodes' certificates.")
+    verify_certs: bool = Field(True, description="Whether the nodes' certificates are checked; only tests say no.")
+    timeout: float = Field(30.0, gt=0, description="Seconds until a request is given up.")
+
+    @field_validator("url")
+    @classmethod
+    def _complete(cls, url: str) -> str:
+        return ",".join(_address(part.strip()) for part in url.split(","))
+
+    @property
+    def urls(self) -> list[str]:
+        """The nodes' addresses, one by one."""
+        return [part.strip() for part in self.url.split(",")]
+
+
+def _address(url: str) -> str:
+    """The address with its port; the value itself is in no message, it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("each address must be http(s)://host:port") from None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("each address must start with http:// or https:// and name a host")
+    return url if port else f"{parts.scheme}://{parts.netloc.removesuffix(':')}:{_PORTS[parts.scheme]}{parts.path}"
 
 
 def connect(settings: ElasticsearchSettings) -> Elasticsearch:

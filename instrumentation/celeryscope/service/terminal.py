@@ -1,4 +1,4 @@
-"""The terminal: the only place of the views that writes."""
+"""The terminal as the services' commands use it: the only place that writes to it."""
 
 import io
 import os
