@@ -1,15 +1,18 @@
 """Pieces of OTLP/JSON for the collector's tests."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
+import pytest
 from hypothesis import strategies as st
 
 from celeryscope import otlp
 from celeryscope_collector.chain import Chain, through
+from celeryscope_collector.otlp import decode as decoding
+from celeryscope_collector.otlp.shapes import Shapes
 from celeryscope_collector.processors import ForTenant
-from celeryscope_collector.records import LOGS, TRACES, Origin, Record, Signal
+from celeryscope_collector.records import LOGS, SIGNALS, TRACES, Origin, Record, Signal
 
 
 def text_value(text: str) -> dict[str, Any]:
@@ -127,3 +130,45 @@ def any_items(signal: Signal) -> st.SearchStrategy[dict[str, Any]]:
         "kind": _mostly(st.integers(0, 5)),
     }
     return st.fixed_dictionaries(ids | {"name": _mostly(_TEXTS)}, optional=of_spans)
+
+
+@st.composite
+def another(draw: st.DrawFn, content: Any, numbers: Callable[[str], st.SearchStrategy[str]]) -> Any:
+    """Of the same form, with other values; ``numbers`` are such as may stand in place of a text."""
+    if isinstance(content, dict):
+        return {key: value if key == "key" else draw(another(value, numbers)) for key, value in content.items()}
+    if isinstance(content, list):
+        return [draw(another(member, numbers)) for member in content]
+    if isinstance(content, str):
+        return draw(st.just(content) | st.text() | st.just("ef" * (len(content) // 2)) | numbers(content))
+    if isinstance(content, bool):
+        return draw(st.booleans())
+    return draw(st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.just(content))
+
+
+@st.composite
+def damaged(draw: st.DrawFn, text: bytes, pieces: list[bytes]) -> bytes:
+    """With some of the pieces put in, or put in place of others."""
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(text)))
+        text = text[:place] + draw(st.sampled_from(pieces)) + text[place + draw(st.integers(0, 3)) :]
+    return text
+
+
+Result = TypeVar("Result")
+
+
+def with_shortcuts(work: Callable[[], Result]) -> Result:
+    """What the work gives when records are surveyed together, and what it decoded before is known by its shapes."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(decoding, "SHAPES", {signal.kind: Shapes(signal) for signal in SIGNALS})
+        work()
+        return work()
+
+
+def without_shortcuts(work: Callable[[], Result]) -> Result:
+    """What the work gives when each record is looked at by itself."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(decoding, "surveyed", lambda _items, _signal: None)
+        patched.setattr(Shapes, "fit", lambda _self, _text: None)
+        return work()

@@ -44,15 +44,18 @@ class Encoder:
 
     def add(self, origin: Origin, items: Iterable[dict[str, Any]], key: str | None = None) -> None:
         """Records with the same resource and scope, as JSON; all into the partition of ``key``, if there is one."""
-        frame = self._frame(origin, JSON)
-        for item in items:
-            self._add(frame, JSON, partition_key(item) if key is None else key, orjson.dumps(item))
+        items = list(items)
+        keys = [partition_key(item) for item in items] if key is None else [key] * len(items)
+        self.add_payloads(origin, JSON, map(orjson.dumps, items), keys)
 
-    def add_payloads(self, origin: Origin, payloads: Iterable[bytes], keys: Iterable[str]) -> None:
-        """Records in protobuf with the same resource and scope, and the key of each one's partition."""
-        frame = self._frame(origin, PROTOBUF)
+    def add_payloads(self, origin: Origin, media_type: str, payloads: Iterable[bytes], keys: Iterable[str]) -> None:
+        """Records as they stand in a message, with the same resource and scope; and the key of each one's partition."""
+        frame = self._frame(origin, media_type)
+        by_partition: dict[int, list[bytes]] = {}
         for payload, key in zip(payloads, keys, strict=True):
-            self._add(frame, PROTOBUF, key, field(2, payload))
+            by_partition.setdefault(partition_of(key, self._partitions), []).append(payload)
+        for partition, records in by_partition.items():
+            self._builder(partition, media_type).add_all(frame, records, self.refused)
 
     def finish(self) -> list[Message]:
         """All messages; nothing can be added any more."""
@@ -60,16 +63,12 @@ class Encoder:
             builder.finish()
         return self.messages
 
-    def _add(self, frame: "_Frame", media_type: str, key: str, record: bytes) -> None:
-        if frame.size + len(record) + _Builder.OVERHEAD > self._max_bytes:
-            self.refused["record_too_large"] += 1
-            return
-        partition = partition_of(key, self._partitions)
+    def _builder(self, partition: int, media_type: str) -> "_Builder":
         builder = self._builders.get((partition, media_type))
         if builder is None:
             builder = _Builder(self._signal, media_type, partition, self._max_bytes, self.messages)
             self._builders[partition, media_type] = builder
-        builder.add(frame, record)
+        return builder
 
     def _frame(self, origin: Origin, media_type: str) -> "_Frame":
         frame = self._frames.get((origin, media_type))
@@ -136,7 +135,22 @@ class _Builder:
         self.size = self.OVERHEAD
         self.count = 0
 
-    def add(self, frame: _Frame, record: bytes) -> None:
+    def add_all(self, frame: _Frame, records: list[bytes], refused: Counter[str]) -> None:
+        """Those that are too large by themselves are refused."""
+        # The commas count too.
+        size = sum(map(len, records)) + len(records)
+        if frame is self.frame and self.size + size <= self.max_bytes:
+            self.records += records
+            self.size += size
+            self.count += len(records)
+            return
+        for record in records:
+            if frame.size + len(record) + self.OVERHEAD > self.max_bytes:
+                refused["record_too_large"] += 1
+            else:
+                self._add(frame, record)
+
+    def _add(self, frame: _Frame, record: bytes) -> None:
         same = frame is self.frame
         # The comma before the record or the group counts too.
         more = len(record) + 1 + (0 if same else frame.size)

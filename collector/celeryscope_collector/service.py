@@ -13,9 +13,9 @@ import structlog
 import uvloop
 
 from celeryscope.errors import ConfigError
+from celeryscope.service.garbage import look_for_garbage_rarely
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_collector.build import Collector, build
-from celeryscope_collector.garbage import look_for_garbage_rarely
 from celeryscope_collector.http_server import Server, configuration
 from celeryscope_collector.settings import CollectorSettings
 from celeryscope_collector.tokens import Anonymous
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from celeryscope_collector.grpc_server import GrpcServer
 
 _log = structlog.get_logger(__name__)
+
+_GARBAGE = 100_000
+"""Containers: a large request that is decoded has as many, and none of them is garbage before its end."""
 
 
 def serve(
@@ -51,7 +54,7 @@ async def _run(
     grpc = _grpc_server(settings, collector, shared=shared is not None)
     await collector.exporter.start(on_bug=server.drain)
     drained = asyncio.create_task(_serve_grpc(grpc, draining))
-    look_for_garbage_rarely()
+    look_for_garbage_rarely(_GARBAGE)
     try:
         with _signals(server, collector.reload):
             collector.metrics.processes.set(1)

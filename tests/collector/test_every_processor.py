@@ -4,19 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celeryscope import semconv
-from celeryscope_collector.otlp import decode as decoding
 from celeryscope_collector.otlp.answers import JSON
 from celeryscope_collector.pipeline import ExportRequest, Outcome, Pipeline
 from celeryscope_collector.prepare import prepared
 from celeryscope_collector.processors_file.reading import read_processors
 from celeryscope_collector.records import LOGS, TRACES, Signal
 from celeryscope_collector.watched import Fixed
-from collector_samples import any_items, values
+from collector_samples import any_items, values, with_shortcuts, without_shortcuts
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "collector" / "processors.yaml"
 PIPELINE = Pipeline(Fixed(prepared(read_processors(EXAMPLE))), 10_000_000, 100_000)
@@ -78,8 +76,5 @@ def test_every_record_is_accepted_refused_or_dropped(sent: tuple[Signal, list[An
 @settings(max_examples=60)
 @given(SIGNALS.flatmap(lambda signal: st.tuples(st.just(signal), requests(signal))))
 def test_the_outcome_is_the_same_whether_records_are_surveyed_or_not(sent: tuple[Signal, list[Any]]) -> None:
-    fast = run(*sent)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(decoding, "surveyed", lambda _items, _signal: None)
-        slow = run(*sent)
+    fast, slow = with_shortcuts(lambda: run(*sent)), without_shortcuts(lambda: run(*sent))
     assert (fast.messages, fast.refused, fast.dropped) == (slow.messages, slow.refused, slow.dropped)

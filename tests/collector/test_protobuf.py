@@ -24,6 +24,7 @@ from celeryscope_collector.otlp.decode import CHUNK, decode
 from celeryscope_collector.otlp.origin_messages import resource_message
 from celeryscope_collector.otlp.validity import CHECKS, checked_origin
 from celeryscope_collector.otlp.wire import field
+from celeryscope_collector.otlp.wire import fields as wire_fields
 from celeryscope_collector.pipeline import ExportRequest, Outcome, Pipeline
 from celeryscope_collector.processors.identity import identity
 from celeryscope_collector.processors.limits import Limits, limits
@@ -269,3 +270,10 @@ def test_numbers_that_json_has_not_are_named(number: float) -> None:
     body = request_of(log(body=AnyValue(double_value=number)))
     expected = MessageToDict(ExportLogsServiceRequest.FromString(body))
     assert export_request(body, "log") == expected
+
+
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 129, 16_383, 16_384, 16_385, 2_097_151, 2_097_152])
+def test_fields_of_any_length_are_cut_where_they_end(length: int) -> None:
+    content = b"x" * length
+
+    assert wire_fields(field(1, content) + field(2, b"behind"), known=2)[1:] == [[content], [b"behind"]]

@@ -1,8 +1,9 @@
 """An OTLP export request, JSON or protobuf, as records."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Final
 
 import orjson
@@ -10,19 +11,23 @@ from google.protobuf.message import DecodeError
 
 from celeryscope.errors import Rejected
 from celeryscope.service.protobuf import export_request
-from celeryscope_collector.chunks import Chunk, Dicts, Payloads
+from celeryscope_collector.chunks import Chunk, Dicts, Payloads, Texts
+from celeryscope_collector.otlp import cut_json
 from celeryscope_collector.otlp.answers import JSON
 from celeryscope_collector.otlp.cut import items_of, scopes
+from celeryscope_collector.otlp.cut_json import NOT_AS_EXPECTED
 from celeryscope_collector.otlp.extent import check_json, check_protobuf
+from celeryscope_collector.otlp.shapes import Shapes
 from celeryscope_collector.otlp.survey import surveyed
 from celeryscope_collector.otlp.validity import CHECKS, checked_origin
 from celeryscope_collector.otlp.wire import NotPlain
-from celeryscope_collector.otlp.wire_survey import route
 from celeryscope_collector.otlp.wire_survey import surveyed as wire_surveyed
-from celeryscope_collector.records import Origin, Signal
+from celeryscope_collector.records import SIGNALS, Origin, Signal
 
 CHUNK: Final = 50
 """So many records are judged together: one that is not plain makes the others of its chunk slow, and no more."""
+
+SHAPES: Final = {signal.kind: Shapes(signal) for signal in SIGNALS}
 
 
 @dataclass
@@ -41,7 +46,11 @@ def decode(body: bytes, media_type: str, signal: Signal, *, keep_protobuf: bool 
     or scope is refused with it.
     """
     if media_type == JSON:
-        return _of_dicts(_parsed_json(body), signal)
+        check_json(body)
+        try:
+            return _of_texts(body, signal)
+        except NOT_AS_EXPECTED:
+            return _of_dicts(_parsed_json(body), signal)
     check_protobuf(body, signal)
     if keep_protobuf:
         try:
@@ -49,6 +58,39 @@ def decode(body: bytes, media_type: str, signal: Signal, *, keep_protobuf: bool 
         except (NotPlain, DecodeError):
             pass  # a real parser knows better what is wrong, if it is
     return _of_dicts(_parsed_protobuf(body, signal), signal)
+
+
+def _of_texts(body: bytes, signal: Signal) -> Decoded:
+    decoded = Decoded()
+    for scope in cut_json.scopes(body, signal):
+        origin = _origin(scope.by_resource, scope.by_scope)
+        if isinstance(origin, Rejected):
+            # Whether they can be parsed has to be known nevertheless.
+            decoded.refused[origin.reason] += len(_parsed_texts(scope.payloads))
+            continue
+        for start in range(0, len(scope.payloads), CHUNK):
+            decoded.chunks += _texts(origin, scope.payloads[start : start + CHUNK], signal, decoded.refused)
+    return decoded
+
+
+def _texts(origin: Origin, texts: list[bytes], signal: Signal, refused: Counter[str]) -> Iterator[Chunk]:
+    shapes = SHAPES[signal.kind]
+    fits = map(shapes.fit, texts)
+    for is_fit, run in groupby(zip(texts, fits, strict=True), lambda pair: pair[1] is not None):
+        some, found = map(list, zip(*run, strict=True))
+        if is_fit:
+            yield Texts.of(origin, some, found)
+            continue
+        items = _parsed_texts(some)
+        chunk = _dicts(origin, items, signal, refused)
+        if chunk.survey is not None:
+            shapes.learn(some[0], items[0])
+        yield chunk
+
+
+def _parsed_texts(texts: list[bytes]) -> list[Any]:
+    items: list[Any] = orjson.loads(b"[%b]" % b",".join(texts))
+    return items
 
 
 def _of_dicts(request: dict[str, Any], signal: Signal) -> Decoded:
@@ -74,7 +116,9 @@ def _of_payloads(body: bytes, signal: Signal) -> Decoded:
             decoded.refused[origin.reason] += len(items_of(scope.payloads, signal)) if scope.payloads else 0
             continue
         for start in range(0, len(scope.payloads), CHUNK):
-            decoded.chunks.append(_payloads(origin, scope.payloads[start : start + CHUNK], signal, decoded.refused))
+            some = slice(start, start + CHUNK)
+            chunk = _payloads(origin, scope.payloads[some], scope.fields[some], signal, decoded.refused)
+            decoded.chunks.append(chunk)
     return decoded
 
 
@@ -83,10 +127,12 @@ def _dicts(origin: Origin, items: list[Any], signal: Signal, refused: Counter[st
     return Dicts(origin, items if survey is not None else list(_valid(items, signal, refused)), survey)
 
 
-def _payloads(origin: Origin, payloads: list[bytes], signal: Signal, refused: Counter[str]) -> Chunk:
+def _payloads(
+    origin: Origin, payloads: list[bytes], fields: Sequence[bytes], signal: Signal, refused: Counter[str]
+) -> Chunk:
     try:
-        routes = [route(payload, signal) for payload in payloads]
-        return Payloads(origin, payloads, routes, wire_surveyed(payloads, routes, signal), signal)
+        survey, routes = wire_surveyed(payloads, fields, signal)
+        return Payloads(origin, payloads, list(fields), routes, survey, signal)
     except (NotPlain, UnicodeDecodeError):
         return _dicts(origin, items_of(payloads, signal), signal, refused)
 
@@ -126,7 +172,6 @@ def _text(value: Any) -> str:
 
 
 def _parsed_json(body: bytes) -> dict[str, Any]:
-    check_json(body)
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -5,6 +5,7 @@ a varint of the length and then so many bytes: texts, bytes, and messages. Two e
 other are the encoding of both merged, so a field can be added at the end.
 """
 
+from functools import lru_cache
 from typing import Final
 
 _DELIMITED: Final = 2
@@ -14,6 +15,7 @@ class NotPlain(Exception):
     """The bytes are not laid out as expected; whether they are valid has to be asked of a real parser."""
 
 
+@lru_cache(maxsize=4096)
 def varint(number: int) -> bytes:
     """A whole number from 0 on."""
     encoded = bytearray()
@@ -29,24 +31,32 @@ def field(number: int, content: bytes) -> bytes:
     return bytes((number << 3 | _DELIMITED,)) + varint(len(content)) + content
 
 
-def fields(message: bytes, known: int) -> list[list[bytes]]:
-    """The contents of the length-delimited fields 1 to ``known``, by number; there is nothing at 0.
+def fields(message: bytes, known: int, whole: int = 0) -> list[list[bytes]]:
+    """The contents of the length-delimited fields 1 to ``known``, by number.
 
-    Raises NotPlain when there is any other field, or the message is cut off.
+    At 0 are those of the number ``whole`` once more, each with its tag and length, as it stands in the message. Raises
+    NotPlain when there is any other field, or the message is cut off.
     """
     found: list[list[bytes]] = [[] for _ in range(known + 1)]
     position, end = 0, len(message)
     try:
         while position < end:
-            tag = message[position]
+            start, tag = position, message[position]
             length = message[position + 1]
             position += 2
             if length > 0x7F:
-                length, position = _rest_of_varint(length, message, position)
+                byte = message[position]
+                if byte < 0x80:
+                    # Below 16 KiB: the length of nearly every record.
+                    length, position = length & 0x7F | byte << 7, position + 1
+                else:
+                    length, position = _rest_of_varint(length, message, position)
             if tag & 7 != _DELIMITED or not 0 < tag >> 3 <= known or position + length > end:
                 raise NotPlain
             found[tag >> 3].append(message[position : position + length])
             position += length
+            if tag >> 3 == whole:
+                found[0].append(message[start:position])
     except IndexError:
         raise NotPlain from None
     return found

@@ -27,9 +27,10 @@ _MESSAGES: Final = {
     "Value": "string* 1 text, bool 2 bool, int64 3 int, double 4 double, Array 5 array, Map 6 map, bytes* 7 bytes",
     "Array": "Value 1 values",
     "Map": "Attributes 1 values",
-    "Attributes": "string* 1 key, Value 2 value",
+    # Names are bytes: a string is checked each time it comes, names are checked where each stands once.
+    "Attributes": "bytes* 1 key, Value 2 value",
     "Log": "fixed64 1 time, int32 2 severity, string 3 severity_text, Value 5 body, Attributes 6 attributes, "
-    "uint32 7 dropped, fixed32 8 flags, bytes 9 trace_id, bytes 10 span_id, fixed64 11 observed, string 12 event",
+    "uint32 7 dropped, fixed32 8 flags, bytes* 9 trace_id, bytes* 10 span_id, fixed64 11 observed, string 12 event",
     "Event": "fixed64 1 time, string 2 name, Attributes 3 attributes, uint32 4 dropped",
     "Link": "bytes* 1 trace_id, bytes* 2 span_id, string 3 state, Attributes 4 attributes, uint32 5 dropped, "
     "fixed32 6 flags",
@@ -41,8 +42,8 @@ _MESSAGES: Final = {
     "Spans": "Span 2 records",
     # Of one record: its keys, and beside each the bytes of its value.
     "Keys": "bytes* 1 key",
-    "Pairs": "string* 1 key, bytes* 2 value",
-    "LogRoute": "fixed64 1 time, Pairs 6 attributes, bytes 9 trace_id, bytes 10 span_id, fixed64 11 observed",
+    "Pairs": "bytes* 1 key, bytes* 2 value",
+    "LogRoute": "fixed64 1 time, Pairs 6 attributes, bytes 9 trace_id, fixed64 11 observed",
     "EventRoute": "Keys 3 attributes",
     "LinkRoute": "Keys 4 attributes",
     "SpanRoute": "bytes 1 trace_id, bytes 2 span_id, bytes 4 parent, Pairs 9 attributes, EventRoute 11 events, "
