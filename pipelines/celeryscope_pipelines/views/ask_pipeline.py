@@ -9,6 +9,7 @@ from celeryscope_pipelines.account.collectors import of_collectors
 from celeryscope_pipelines.dead_letters import read_dead_letters
 from celeryscope_pipelines.exposition import read_exposition
 from celeryscope_pipelines.lag import PartitionLag, lag_of
+from celeryscope_pipelines.measurements import LETTERS_WITHIN
 from celeryscope_pipelines.settings import IndexerSettings, PipelineSettings
 from celeryscope_pipelines.views.fetch import Store
 from celeryscope_pipelines.views.pipeline import IndexerTold, Pipeline
@@ -22,9 +23,10 @@ def ask_pipeline(store: Store, since: datetime, now: datetime) -> Pipeline:
     unreachable: list[str] = []
     partitions: list[PartitionLag] = []
     letters: Counter[str] | None = None
+    fresh: Counter[str] | None = None
     try:
         partitions = lag_of(kafka, group, now)
-        letters = Counter(letter.reason for letter in read_dead_letters(kafka, since))
+        letters, fresh = _letters(kafka, since, now - LETTERS_WITHIN)
     except CeleryscopeError as error:
         unreachable.append(str(error))
     indexers: list[IndexerTold] = []
@@ -38,11 +40,22 @@ def ask_pipeline(store: Store, since: datetime, now: datetime) -> Pipeline:
     return Pipeline(
         partitions=tuple(partitions),
         dead_letters=letters,
+        fresh_letters=fresh,
         indexed_per_second=store.documents_since(now - timedelta(minutes=1)) / 60,
         collectors=collectors,
         indexers=tuple(indexers),
         unreachable=tuple(unreachable),
     )
+
+
+def _letters(kafka: KafkaSettings, *since: datetime) -> tuple[Counter[str], ...]:
+    """Dead letters by reason, since each of these times."""
+    counts = tuple(Counter[str]() for _ in since)
+    for letter in read_dead_letters(kafka, min(since)):
+        for begin, count in zip(since, counts, strict=True):
+            if letter.time >= begin:
+                count[letter.reason] += 1
+    return counts
 
 
 def _indexer(url: str) -> IndexerTold:

@@ -1,22 +1,27 @@
 """Failure clusters: the failures that are one problem, counted and described."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from celeryscope import semconv
+from celeryscope.service.terminal import plain_table, verbatim
 from celeryscope_pipelines.views.documents import instant, iso, text
-from celeryscope_pipelines.views.logs import LogLine, line_dict
-from celeryscope_pipelines.views.terminal import plain_table, verbatim
-from celeryscope_pipelines.views.tracebacks import highlighted
 from celeryscope_pipelines.views.wording import Clock, counted, one_line
 
 SHORT_ID = 8
 """Characters of a fingerprint that are shown; a prefix is enough to ask for a cluster."""
+
+_STATE_STYLES: Final = {
+    semconv.CLUSTER_OPEN: "yellow",
+    semconv.CLUSTER_RESOLVED: "green",
+    semconv.CLUSTER_IGNORED: "bright_black",
+    semconv.CLUSTER_REGRESSED: "bold magenta",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,11 @@ class Cluster:
     """First failure ever, as far as it is known."""
     tasks: tuple[tuple[str, int], ...]
     workers: tuple[str, ...]
+    state: str = semconv.CLUSTER_OPEN
+    members: tuple[str, ...] = ()
+    """Fingerprints that were merged into it."""
+    last_seen: datetime | None = None
+    """Last failure ever, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,54 +100,29 @@ def render(found: Clusters, clock: Clock) -> list[RenderableType]:
         left_out = counted(found.total - len(found.clusters), "more cluster")
         parts.append(Text(f"{left_out}; --limit shows more.", "bright_black"))
     first = one_line(found.clusters[0].fingerprint)[:SHORT_ID] if found.clusters else "ID"
-    parts.append(verbatim(f"Next: celeryscope failures {first}", "bright_black"))
+    parts.append(verbatim(f"Next: celeryscope failures show {first}", "bright_black"))
     return parts
 
 
+def state_text(state: str) -> Text:
+    """The state, in its colour."""
+    return Text(one_line(state), _STATE_STYLES.get(state, "default"))
+
+
 def _description(cluster: Cluster) -> Text:
-    lines = Text(one_line(cluster.title), "bold red")
+    lines = Text()
+    if cluster.state != semconv.CLUSTER_OPEN:
+        lines.append_text(state_text(cluster.state)).append("  ")
+    lines.append(one_line(cluster.title), "bold red")
     if cluster.culprit:
         lines.append(f"\n{one_line(cluster.culprit)}", "default not bold")
     tasks = ", ".join(f"{one_line(name)} ({count:,})" for name, count in cluster.tasks)
     lines.append(f"\n{tasks}", "cyan not bold")
     if cluster.workers:
         lines.append(f"\non {', '.join(map(one_line, cluster.workers))}", "bright_black not bold")
+    if cluster.members:
+        lines.append(f"\n{counted(len(cluster.members), 'cluster')} merged into it", "bright_black not bold")
     return lines
-
-
-def render_one(cluster: Cluster, latest: Sequence[LogLine], clock: Clock) -> list[RenderableType]:
-    """The view of ``celeryscope failures FINGERPRINT``: the cluster, its latest failures, one complete traceback."""
-    facts = plain_table("", "")
-    facts.show_header = False
-    for name, value in (
-        ("cluster", one_line(cluster.fingerprint)),
-        ("culprit", one_line(cluster.culprit or "unknown")),
-        ("count", f"{cluster.count:,}"),
-        ("first seen", clock.date(cluster.first_seen)),
-        ("last seen", clock.date(cluster.last)),
-        ("tasks", ", ".join(f"{one_line(name)} ({count:,})" for name, count in cluster.tasks)),
-        ("workers", ", ".join(map(one_line, cluster.workers)) or "unknown"),
-    ):
-        facts.add_row(Text(name, "bright_black"), Text(value))
-    parts: list[RenderableType] = [verbatim(one_line(cluster.title), "bold red"), facts]
-    sample = next((line for line in latest if line.stacktrace), None)
-    if sample:
-        parts += [Text(), Text("Traceback of the latest failure", "bold"), highlighted(sample.stacktrace or "")]
-    parts += [Text(), Text(f"Latest failures (times are {clock.zone()})", "bold")]
-    parts += [_occurrence(line, clock) for line in latest]
-    if latest and latest[0].task_id:
-        parts += [Text(), verbatim(f"Next: celeryscope task {one_line(latest[0].task_id)}", "bright_black")]
-    return parts
-
-
-def _occurrence(line: LogLine, clock: Clock) -> Text:
-    occurrence = Text(overflow="ignore")
-    occurrence.append(f"{clock.date(line.time)}  ", "bright_black")
-    occurrence.append(one_line(line.task_id or "(no task id)"))
-    occurrence.append(f"  {one_line(line.task_name or '')}", "cyan")
-    occurrence.append(f"  attempt {line.retries + 1}")
-    occurrence.append(f"  {one_line(line.worker or '')}", "bright_black")
-    return occurrence
 
 
 def cluster_dict(cluster: Cluster) -> dict[str, Any]:
@@ -152,6 +137,9 @@ def cluster_dict(cluster: Cluster) -> dict[str, Any]:
         "first_seen": iso(cluster.first_seen),
         "tasks": [{"name": name, "count": count} for name, count in cluster.tasks],
         "workers": list(cluster.workers),
+        "state": cluster.state,
+        "members": list(cluster.members),
+        "last_seen": iso(cluster.last_seen),
     }
 
 
@@ -163,8 +151,3 @@ def as_dict(found: Clusters, since: datetime | None) -> dict[str, Any]:
         "total": found.total,
         "clusters": [cluster_dict(cluster) for cluster in found.clusters],
     }
-
-
-def one_as_dict(cluster: Cluster, latest: Sequence[LogLine]) -> dict[str, Any]:
-    """The view of one cluster for ``--json``."""
-    return {**cluster_dict(cluster), "latest": [line_dict(line) for line in latest]}

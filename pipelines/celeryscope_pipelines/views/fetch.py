@@ -1,5 +1,6 @@
 """The only class of the views that talks to Elasticsearch: questions in, plain data out."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -7,14 +8,17 @@ from elasticsearch import Elasticsearch
 
 from celeryscope import semconv
 from celeryscope.errors import NotFound
-from celeryscope_pipelines.elasticsearch import our_errors
+from celeryscope.service.elasticsearch import our_errors
+from celeryscope_pipelines import measurements
+from celeryscope_pipelines.clusters.store import ClusterStore
 from celeryscope_pipelines.views import queries
 from celeryscope_pipelines.views.attempts import Attempt, attempt_from
 from celeryscope_pipelines.views.documents import fields, instant, text
-from celeryscope_pipelines.views.failures import Cluster, Clusters, cluster_from
+from celeryscope_pipelines.views.failure_store import FailureStore
 from celeryscope_pipelines.views.logs import LogLine, log_line
 from celeryscope_pipelines.views.queries import FailureSelection, LogSelection, Query
 from celeryscope_pipelines.views.status import Status, worker_from
+from celeryscope_pipelines.writes import Write
 
 MAX_ATTEMPTS: Final = 20_000
 """Attempts of a workflow that are read at most; the view says when there are more."""
@@ -97,65 +101,15 @@ class Store:
         lines = [log_line(hit["_source"]) for hit in found["hits"]["hits"]]
         return lines[::-1], found["hits"]["total"]["value"]
 
-    def clusters(self, selection: FailureSelection, limit: int, order: str) -> Clusters:
-        """Failures of the selection by cluster; ``order`` is one of queries.ORDER_*."""
-        found = self.search(
-            queries.logs_index(self.tenant),
-            query=queries.failure_query(selection),
-            size=0,
-            track_total_hits=True,
-            aggs=queries.cluster_aggregations(limit, order),
-        )
-        aggregations = found.get("aggregations") or {}
-        buckets = aggregations.get("clusters", {}).get("buckets", [])
-        described = self._descriptions([bucket["key"] for bucket in buckets])
-        return Clusters(
-            failures=found["hits"]["total"]["value"],
-            total=int(aggregations.get("distinct", {}).get("value", 0)),
-            clusters=tuple(cluster_from(bucket, described.get(bucket["key"], {})) for bucket in buckets),
-        )
+    @property
+    def failures(self) -> FailureStore:
+        """The failures, and the clusters that they are of."""
+        return FailureStore(self.search, self.tenant)
 
-    def cluster(self, prefix: str, selection: FailureSelection) -> Cluster:
-        """The one cluster whose fingerprint begins with the prefix. Raises NotFound for none and for several."""
-        query = queries.failure_query(selection)
-        query["bool"]["filter"].append({"prefix": {f"attributes.{semconv.FINGERPRINT}": prefix.lower()}})
-        found = self.search(
-            queries.logs_index(self.tenant),
-            query=query,
-            size=0,
-            aggs=queries.cluster_aggregations(5, queries.ORDER_COUNT),
-        )
-        buckets = (found.get("aggregations") or {}).get("clusters", {}).get("buckets", [])
-        if not buckets:
-            raise NotFound(
-                f"No failure cluster begins with {prefix!r} in this time. "
-                "`celeryscope failures` lists them; --since 30d looks further back."
-            )
-        if len(buckets) > 1:
-            several = ", ".join(bucket["key"][:16] for bucket in buckets)
-            raise NotFound(f"Several failure clusters begin with {prefix!r}: {several}. Give more characters.")
-        fingerprint = buckets[0]["key"]
-        return cluster_from(buckets[0], self._descriptions([fingerprint]).get(fingerprint, {}))
-
-    def occurrences(self, selection: FailureSelection, limit: int) -> list[LogLine]:
-        """The latest failures of the selection, the newest first."""
-        found = self.search(
-            queries.logs_index(self.tenant),
-            query=queries.failure_query(selection),
-            sort=[queries.by("@timestamp", "desc", "date_nanos")],
-            size=limit,
-        )
-        return [log_line(hit["_source"]) for hit in found["hits"]["hits"]]
-
-    def _descriptions(self, fingerprints: list[str]) -> dict[str, dict[str, Any]]:
-        if not fingerprints:
-            return {}
-        found = self.search(
-            semconv.INDEX_FAILURES,
-            query=queries.ids([f"{self.tenant}/{fingerprint}" for fingerprint in fingerprints]),
-            size=len(fingerprints),
-        )
-        return {hit["_id"].split("/", 1)[1]: fields(hit["_source"]) for hit in found["hits"]["hits"]}
+    @property
+    def cluster_store(self) -> ClusterStore:
+        """The entities of failure clusters, to be changed."""
+        return ClusterStore(self._client)
 
     def status(self, start: datetime, now: datetime) -> Status:
         """Everything that the overview shows; attempts are counted since ``start``."""
@@ -185,7 +139,7 @@ class Store:
             unfinished=tuple(attempt_from(hit["_source"]) for hit in unfinished["hits"]["hits"]),
             unfinished_total=unfinished["hits"]["total"]["value"],
             workers=tuple(worker_from(hit["_source"]) for hit in workers["hits"]["hits"]),
-            recent=self.clusters(FailureSelection(start=now - timedelta(hours=1)), 5, queries.ORDER_COUNT),
+            recent=self.failures.clusters(FailureSelection(start=now - timedelta(hours=1)), 5, queries.ORDER_COUNT),
             health=self._health(),
             newest=self._newest(),
         )
@@ -195,6 +149,10 @@ class Store:
         streams = f"{queries.logs_index(self.tenant)},{queries.traces_index(self.tenant)}"
         found = self.search(streams, query=queries.since("@timestamp", start), size=0, track_total_hits=True)
         return int(found["hits"]["total"]["value"])
+
+    def record(self, documents: Iterable[Write]) -> None:
+        """Store measurements; those of this moment that are there already stay as they are."""
+        measurements.write(self._client, documents)
 
     def _newest(self) -> dict[str, datetime | None]:
         entities = queries.of_tenant(self.tenant)

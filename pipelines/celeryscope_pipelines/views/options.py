@@ -1,68 +1,21 @@
-"""Options that the commands of the views share."""
+"""What the commands of the views are called with: the store of a tenant."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
 
-import click
+from elasticsearch import Elasticsearch
 
-from celeryscope import semconv
-from celeryscope_pipelines.elasticsearch import connect
-from celeryscope_pipelines.settings import ElasticsearchSettings
+from celeryscope.service.options import connection_options
 from celeryscope_pipelines.views.fetch import Store
-
-_AGO = re.compile(r"(\d+)\s*(s|m|min|h|d|w)", re.IGNORECASE)
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    """The moment that a time before now (``15m``, ``24h``, ``7d``) or a date (ISO 8601, local time) means, in UTC.
-
-    None stays None; what is neither is an error of usage.
-    """
-    if value is None:
-        return None
-    ago = _AGO.fullmatch(value.strip())
-    try:
-        if ago:
-            return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2].lower()])
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{value!r} is no time; use e.g. 15m, 24h, 7d or 2026-11-21T14:00.", ctx, param
-        ) from None
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of the connection; the command gets ``store`` as its first argument."""
 
-    @click.option(
-        "--elasticsearch-url",
-        metavar="URL",
-        help="Elasticsearch to read from.  [env: CELERYSCOPE_ELASTICSEARCH_URL; default: http://127.0.0.1:9200]",
-    )
-    @click.option("--tenant", default=semconv.DEFAULT_TENANT, show_default=True, help="Whose data to show.")
+    @connection_options
     @wraps(command)
-    def with_store(*args: Any, elasticsearch_url: str | None, tenant: str, **options: Any) -> Any:
-        settings = ElasticsearchSettings.load(url=elasticsearch_url)
-        with connect(settings) as client:
-            return command(Store(client, tenant), *args, **options)
+    def with_store(client: Elasticsearch, tenant: str, *args: Any, **options: Any) -> Any:
+        return command(Store(client, tenant), *args, **options)
 
     return with_store
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead (see docs/terminal.md).")
-
-
-def since_option(default: str | None) -> Callable[[Any], Any]:
-    """``--since`` with its default; None looks at all there is."""
-    return click.option(
-        "--since",
-        callback=moment,
-        default=default,
-        show_default=default or "all there is",
-        metavar="TIME",
-        help="Look back this far: 15m, 24h, 7d, or a date such as 2026-11-21T14:00.",
-    )

@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from celeryscope.service.terminal import plain_table
 from celeryscope_pipelines.account.balance import Collectors
 from celeryscope_pipelines.lag import PartitionLag, oldest_of
 from celeryscope_pipelines.views.documents import iso
-from celeryscope_pipelines.views.terminal import plain_table
 from celeryscope_pipelines.views.wording import Clock, counted, one_line
 
 
@@ -35,6 +35,8 @@ class Pipeline:
     partitions: tuple[PartitionLag, ...] = ()
     dead_letters: Mapping[str, int] | None = None
     """By reason, of the overview's time; None when they could not be read."""
+    fresh_letters: Mapping[str, int] | None = None
+    """Likewise, of the last minutes: what is measured."""
     indexed_per_second: float = 0.0
     """Documents of spans and logs, during the last minute."""
     collectors: Collectors = field(default_factory=Collectors)

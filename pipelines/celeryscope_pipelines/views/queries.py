@@ -18,6 +18,17 @@ TASKS: Final = f"{semconv.INDEX_TASKS}-*"
 FAILED_EVENT: Final = {"term": {"attributes.processor.event": "error"}}
 """What every document of a failure carries, and nothing else of ours."""
 
+_FINGERPRINT: Final = f"attributes.{semconv.FINGERPRINT}"
+_OF_CLUSTER: Final[Query] = {
+    "first": {"min": {"field": "@timestamp"}},
+    "last": {"max": {"field": "@timestamp"}},
+    "tasks": {"terms": {"field": f"attributes.{semconv.TASK_NAME}", "size": 10}},
+    "workers": {"terms": {"field": f"attributes.{semconv.WORKER}", "size": 10}},
+    semconv.FAILURE_TITLE: {"terms": {"field": f"attributes.{semconv.FAILURE_TITLE}", "size": 1}},
+    semconv.CULPRIT: {"terms": {"field": f"attributes.{semconv.CULPRIT}", "size": 1}},
+}
+"""What is counted of each cluster."""
+
 ORDER_COUNT: Final = "count"
 ORDER_LATEST: Final = "latest"
 
@@ -96,7 +107,10 @@ class FailureSelection:
     start: datetime | None = None
     task: str | None = None
     """A task's name; ``*`` and ``?`` stand for any characters and any one."""
-    fingerprint: str | None = None
+    fingerprints: tuple[str, ...] | None = None
+    """Only failures with one of these."""
+    without: tuple[str, ...] = ()
+    """No failures with one of these."""
 
 
 def failure_query(selection: FailureSelection) -> Query:
@@ -108,28 +122,51 @@ def failure_query(selection: FailureSelection) -> Query:
         name = f"attributes.{semconv.TASK_NAME}"
         wild = "*" in selection.task or "?" in selection.task
         filters.append({"wildcard": {name: {"value": selection.task}}} if wild else term(name, selection.task))
-    if selection.fingerprint:
-        filters.append(term(f"attributes.{semconv.FINGERPRINT}", selection.fingerprint))
+    if selection.fingerprints is not None:
+        filters.append({"terms": {_FINGERPRINT: [*selection.fingerprints]}})
+    if selection.without:
+        filters.append({"bool": {"must_not": [{"terms": {_FINGERPRINT: [*selection.without]}}]}})
     return {"bool": {"filter": filters}}
 
 
-def cluster_aggregations(limit: int, order: str) -> Query:
-    """Counts of failures by fingerprint, each with its first and last time, tasks and workers."""
+def cluster_aggregations(limit: int, order: str, merged: Mapping[str, Sequence[str]]) -> Query:
+    """Counts of failures by cluster, each with its first and last time, tasks and workers.
+
+    ``merged`` are the clusters of several fingerprints: each of them is counted on its own, apart from those of one.
+    """
     by_order: Query = {"last": "desc"} if order == ORDER_LATEST else {"_count": "desc"}
-    return {
-        "clusters": {
-            "terms": {"field": f"attributes.{semconv.FINGERPRINT}", "size": limit, "order": by_order},
+    parts = sorted({name for names in merged.values() for name in names})
+    single: Query = {"match_all": {}} if not parts else {"bool": {"must_not": [{"terms": {_FINGERPRINT: parts}}]}}
+    found: Query = {
+        "single": {
+            "filter": single,
             "aggs": {
-                "first": {"min": {"field": "@timestamp"}},
-                "last": {"max": {"field": "@timestamp"}},
-                "tasks": {"terms": {"field": f"attributes.{semconv.TASK_NAME}", "size": 10}},
-                "workers": {"terms": {"field": f"attributes.{semconv.WORKER}", "size": 10}},
-                semconv.FAILURE_TITLE: {"terms": {"field": f"attributes.{semconv.FAILURE_TITLE}", "size": 1}},
-                semconv.CULPRIT: {"terms": {"field": f"attributes.{semconv.CULPRIT}", "size": 1}},
+                "clusters": {
+                    "terms": {"field": _FINGERPRINT, "size": limit, "order": by_order},
+                    "aggs": _OF_CLUSTER,
+                },
+                "distinct": {"cardinality": {"field": _FINGERPRINT}},
             },
-        },
-        "distinct": {"cardinality": {"field": f"attributes.{semconv.FINGERPRINT}"}},
+        }
     }
+    if merged:
+        filters = {head: {"terms": {_FINGERPRINT: [*names]}} for head, names in merged.items()}
+        found["merged"] = {"filters": {"filters": filters}, "aggs": _OF_CLUSTER}
+    return found
+
+
+def trend_aggregation(start: datetime, end: datetime, seconds: int) -> Query:
+    """Counts of failures in steps of so many seconds, also where there is none."""
+    bounds = {"min": iso(start), "max": iso(end)}
+    histogram = {"field": "@timestamp", "fixed_interval": f"{seconds}s", "min_doc_count": 0}
+    return {"trend": {"date_histogram": {**histogram, "extended_bounds": bounds}}}
+
+
+def decided(tenant: str) -> Query:
+    """Clusters that aren't just open: somebody, or a failure after that, has changed their state or merged them."""
+    states = [semconv.CLUSTER_RESOLVED, semconv.CLUSTER_IGNORED, semconv.CLUSTER_REGRESSED]
+    either = [{"terms": {semconv.FAILURE_STATE: states}}, {"exists": {"field": semconv.FAILURE_MERGED_INTO}}]
+    return of_tenant(tenant, {"bool": {"should": either, "minimum_should_match": 1}})
 
 
 def state_aggregations(field: str = semconv.STATE) -> Query:

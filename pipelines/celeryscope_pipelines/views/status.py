@@ -9,10 +9,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from celeryscope import semconv
+from celeryscope.service.terminal import plain_table, verbatim
 from celeryscope_pipelines.views.attempts import Attempt, attempt_dict
 from celeryscope_pipelines.views.documents import fields, instant, integer, iso, text
 from celeryscope_pipelines.views.failures import SHORT_ID, Clusters, cluster_dict
-from celeryscope_pipelines.views.terminal import plain_table, verbatim
 from celeryscope_pipelines.views.wording import Clock, counted, look, one_line
 
 SILENT_AFTER: Final = 60.0

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from celeryscope.service.terminal import plain_table, verbatim
 from celeryscope_pipelines.views.attempts import Attempt, attempt_dict
 from celeryscope_pipelines.views.logs import LogLine, line_dict, with_context
-from celeryscope_pipelines.views.terminal import plain_table, verbatim
 from celeryscope_pipelines.views.tracebacks import highlighted
 from celeryscope_pipelines.views.waterfall import phases
 from celeryscope_pipelines.views.wording import Clock, counted, duration, look, one_line

@@ -7,10 +7,10 @@ from rich.console import OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from celeryscope.service.terminal import verbatim
 from celeryscope_pipelines.views.attempts import attempt_dict
 from celeryscope_pipelines.views.bars import Axis, Bar, legend
 from celeryscope_pipelines.views.documents import iso
-from celeryscope_pipelines.views.terminal import verbatim
 from celeryscope_pipelines.views.tree import Relation
 from celeryscope_pipelines.views.waterfall import NEVER_REACHED, PLANNED, Row, Workflow, visible
 from celeryscope_pipelines.views.wording import Clock, counted, duration, look, one_line

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celeryscope.text import cut_middle
-from celeryscope_pipelines.fingerprint.traceback import Frame, Link, parse
+from celeryscope_pipelines.fingerprint.model import Frame, Link
+from celeryscope_pipelines.fingerprint.traceback import parse
 
 
 def text_of(function: Callable[[], Any]) -> str:
@@ -77,14 +78,15 @@ def text_of_error(error: BaseException) -> str:
 def test_a_plain_exception_has_its_type_message_and_frames() -> None:
     (link,) = parse(text_of(divide))
     assert (link.type, link.message) == ("ZeroDivisionError", "division by zero")
-    assert link.frames == [Frame(__file__, "text_of"), Frame(__file__, "divide")]
+    assert [(frame.path, frame.name) for frame in link.frames] == [(__file__, "text_of"), (__file__, "divide")]
+    assert link.frames[-1].line == divide.__code__.co_firstlineno + 1
 
 
 def test_a_chain_of_causes_and_contexts_ends_with_the_last_one_raised() -> None:
     chain = parse(text_of(handle_badly))
     assert tree(chain) == ["KeyError", "ValueError", "ZeroDivisionError"]
     assert functions(chain[1]) == ["handle_badly", "wrap"]
-    assert chain[1].message == "bad"
+    assert chain[1].message == "bad\nsecond line: of the message"
 
 
 def test_a_cause_that_was_never_raised_is_a_link_without_frames() -> None:
@@ -149,7 +151,7 @@ def test_a_group_that_was_never_raised_has_no_header() -> None:
 
 def test_members_beyond_the_fifteenth_are_only_counted_by_python() -> None:
     (link,) = parse(text_of_error(group(*(KeyError(number) for number in range(40)))))
-    assert len(link.members) == 15
+    assert (len(link.members), link.hidden_members) == (15, 25)
 
 
 def test_groups_deeper_than_python_writes_them_end_there() -> None:
@@ -164,11 +166,13 @@ def test_groups_deeper_than_python_writes_them_end_there() -> None:
 
 
 def test_a_message_of_many_lines_is_no_chain() -> None:
+    message = 'first\n  File "no/frame.py", line 3, in nowhere\nKeyError: no exception\n\n  | a | table |'
+
     def fail() -> None:
-        raise ValueError('first\n  File "no/frame.py", line 3, in nowhere\nKeyError: no exception\n\n  | a | table |')
+        raise ValueError(message)
 
     (link,) = parse(text_of(fail))
-    assert (link.type, link.message, functions(link)) == ("ValueError", "first", ["text_of", "fail"])
+    assert (link.type, link.message, functions(link)) == ("ValueError", message, ["text_of", "fail"])
 
 
 def test_notes_and_empty_messages_are_read_over() -> None:
@@ -189,7 +193,7 @@ def test_a_syntax_error_points_at_the_file_that_has_it() -> None:
 
     (link,) = parse(text_of(fail))
     assert link.type == "SyntaxError"
-    assert link.frames[-1] == Frame("/srv/app/shop/broken.py", "<module>")
+    assert link.frames[-1] == Frame("/srv/app/shop/broken.py", "<module>", 1, "def f(:")
 
 
 def test_repeated_frames_are_shown_three_times_as_python_does() -> None:
@@ -213,8 +217,88 @@ def test_frames_without_a_source_line_and_of_frozen_modules_are_frames() -> None
         "ModuleNotFoundError: No module named 'shop'\n"
     )
     (link,) = parse(text)
-    assert link.frames == [Frame("/gone/a.py", "<module>"), Frame("<frozen importlib._bootstrap>", "_find_and_load")]
+    assert link.frames == [
+        Frame("/gone/a.py", "<module>", 1),
+        Frame("<frozen importlib._bootstrap>", "_find_and_load", 1176),
+    ]
     assert link.type == "ModuleNotFoundError"
+
+
+def test_statements_of_several_lines_as_python_3_13_shows_them_are_one_source() -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "/srv/app/shop/pay.py", line 7, in pay\n'
+        "    charge(\n    ~~~~~~^\n        order,\n        ^^^^^^\n    ...<3 lines>...\n    )\n    ^\n"
+        '  File "/srv/app/shop/pay.py", line 19, in charge\n'
+        '    raise ValueError(\n        f"order {order} declined"\n    )\n'
+        "ValueError: order 7 declined\n"
+    )
+    (link,) = parse(text)
+    assert [frame.source for frame in link.frames] == [
+        "charge( order, ...<3 lines>... )",
+        'raise ValueError( f"order {order} declined" )',
+    ]
+
+
+def test_a_syntax_error_of_python_3_8_and_of_one_that_was_never_raised_has_its_place() -> None:
+    block = '  File "/srv/app/shop/broken.py", line 3\n    def f(:\n          ^\nSyntaxError: invalid syntax\n'
+    frames = 'Traceback (most recent call last):\n  File "/srv/app/run.py", line 1, in <module>\n    import shop\n'
+    for text in (block, frames + block):
+        (link,) = parse(text)
+        assert (link.type, link.message) == ("SyntaxError", "invalid syntax")
+        assert link.frames[-1] == Frame("/srv/app/shop/broken.py", "<module>", 3, "def f(:")
+
+
+def test_frames_of_cython_zips_and_eggs_are_frames() -> None:
+    paths = ("pandas/_libs/index.pyx", "/srv/shop.pyz/shop/pay.py", "/srv/shop-1.2-py3.8.egg/shop/pay.py")
+    lines = "".join(f'  File "{path}", line 7, in shop.Order.pay\n' for path in paths)
+    (link,) = parse(f"Traceback (most recent call last):\n{lines}KeyError: 'sku'\n")
+    assert [(frame.path, frame.name, frame.source) for frame in link.frames] == [
+        (path, "shop.Order.pay", "") for path in paths
+    ]
+
+
+def test_a_type_that_is_no_name_is_read_up_to_its_message() -> None:
+    error = type("Not a name!", (Exception,), {"__module__": "shop"})("no: way")
+
+    def fail() -> None:
+        raise error
+
+    (link,) = parse(text_of(fail))
+    assert (link.type, link.message) == ("shop.Not a name!", "no: way")
+
+
+def test_frames_whose_header_was_cut_off_are_read() -> None:
+    (link,) = parse('    fetch()\n  File "/srv/a.py", line 1, in f\n    fail()\nValueError: x\n')
+    assert (link.type, functions(link)) == ("ValueError", ["f"])
+
+
+def test_an_exception_whose_end_was_cut_off_has_frames_and_no_type() -> None:
+    (link,) = parse(text_of(divide).rpartition("ZeroDivisionError")[0])
+    assert (link.type, functions(link)) == ("", ["text_of", "divide"])
+
+
+def test_two_cuts_leave_what_is_around_them() -> None:
+    def ping(n: int) -> None:
+        pong(n - 1) if n else divide()
+
+    def pong(n: int) -> None:
+        ping(n)
+
+    once = cut_middle(text_of(lambda: ping(200)), 8000)
+    (link,) = parse(cut_middle(once.replace("[... ", "x\n[... ", 1), 3000))
+    assert (link.type, functions(link)[0], functions(link)[-1]) == ("ZeroDivisionError", "text_of", "divide")
+
+
+def test_how_exceptions_hang_together_is_told() -> None:
+    def hide() -> None:
+        try:
+            divide()
+        except ZeroDivisionError:
+            raise KeyError("hidden") from None
+
+    assert [link.relation for link in parse(text_of(handle_badly))] == ["", "cause", "context"]
+    assert [(link.type, link.relation) for link in parse(text_of(hide))] == [("KeyError", "")]
 
 
 def test_windows_paths_line_ends_and_types_within_functions_are_understood() -> None:
@@ -224,7 +308,7 @@ def test_windows_paths_line_ends_and_types_within_functions_are_understood() -> 
         "shop.pay.make.<locals>.Declined: no\r\n"
     )
     (link,) = parse(text)
-    assert link.frames == [Frame("C:\\shop\\pay.py", "pay")]
+    assert link.frames == [Frame("C:\\shop\\pay.py", "pay", 7, "charge()")]
     assert link.type == "shop.pay.make.<locals>.Declined"
 
 

@@ -36,7 +36,7 @@ id        count  last seen            first seen           failure
                                                            on celery@a
 
 1 more cluster; --limit shows more.
-Next: celeryscope failures 01234567
+Next: celeryscope failures show 01234567
 """
     )
 
