@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.text import Text
 
 from celeryscope.errors import NotFound, Unbalanced
+from celeryscope.service.elasticsearch import ElasticsearchSettings, connect
 from celeryscope.service.kafka import KafkaSettings
+from celeryscope.service.options import moment, since_option
+from celeryscope.service.terminal import Terminal, plain_table, show_json
 from celeryscope_pipelines.account.balance import Account, Workers
 from celeryscope_pipelines.account.proof import Question, prove
-from celeryscope_pipelines.elasticsearch import connect
-from celeryscope_pipelines.settings import ElasticsearchSettings, PipelineSettings
-from celeryscope_pipelines.views.options import moment, since_option
+from celeryscope_pipelines.settings import PipelineSettings
 from celeryscope_pipelines.views.status import size
-from celeryscope_pipelines.views.terminal import Terminal, plain_table, show_json
 
 _NAMED = 5
 

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from celeryscope.errors import CeleryscopeError, NotFound
 from celeryscope.service.kafka import KafkaSettings
+from celeryscope.service.options import json_option, moment, since_option
+from celeryscope.service.terminal import Terminal, plain_table, show_json, verbatim
 from celeryscope_pipelines.dead_letters import (
     DeadLetters,
     Selection,
@@ -23,8 +25,6 @@ from celeryscope_pipelines.dead_letters import (
     read_dead_letters,
 )
 from celeryscope_pipelines.decode import KIND_OF_TOPIC
-from celeryscope_pipelines.views.options import json_option, moment, since_option
-from celeryscope_pipelines.views.terminal import Terminal, plain_table, show_json, verbatim
 from celeryscope_pipelines.views.wording import clean, one_line
 
 _POSITION = re.compile(r"\d+:\d+")

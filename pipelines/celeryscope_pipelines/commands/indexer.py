@@ -3,8 +3,9 @@
 import click
 
 from celeryscope.service import logging as service_logging
+from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope.service.kafka import KafkaSettings
-from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings
+from celeryscope_pipelines.settings import IndexerSettings
 
 
 @click.group()

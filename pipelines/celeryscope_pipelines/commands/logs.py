@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 import click
 
 from celeryscope.errors import NotFound
+from celeryscope.service.options import json_option, since_option
+from celeryscope.service.terminal import Terminal, show_json
 from celeryscope_pipelines.views import logs as view
 from celeryscope_pipelines.views.fetch import Store
-from celeryscope_pipelines.views.options import json_option, since_option, store_options
+from celeryscope_pipelines.views.options import store_options
 from celeryscope_pipelines.views.queries import LogSelection
-from celeryscope_pipelines.views.terminal import Terminal, show_json
 from celeryscope_pipelines.views.wording import Clock
 
 

@@ -8,12 +8,12 @@ import click
 from rich.text import Text
 
 from celeryscope.errors import ConfigError
-from celeryscope_pipelines.elasticsearch import connect
+from celeryscope.service.elasticsearch import ElasticsearchSettings, connect
+from celeryscope.service.options import json_option
+from celeryscope.service.terminal import Terminal, plain_table, show_json
 from celeryscope_pipelines.retention import Item, Keep, enforce
-from celeryscope_pipelines.settings import ElasticsearchSettings, RetentionSettings
-from celeryscope_pipelines.views.options import json_option
+from celeryscope_pipelines.settings import RetentionSettings
 from celeryscope_pipelines.views.status import size
-from celeryscope_pipelines.views.terminal import Terminal, plain_table, show_json
 
 
 def _option(name: str, what: str) -> Callable[[Any], Any]:
@@ -26,6 +26,7 @@ def _option(name: str, what: str) -> Callable[[Any], Any]:
 @_option("tasks", "Attempts, after the day they were sent.")
 @_option("failures", "Failure clusters, after they were seen last.")
 @_option("entities", "Workers, queues and schedules, after they were seen last.")
+@_option("alerts", "The history of alerts.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @json_option
 @click.option("--elasticsearch-url", metavar="URL", help="Elasticsearch.  [http://127.0.0.1:9200]")

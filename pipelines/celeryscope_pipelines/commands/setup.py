@@ -1,20 +1,14 @@
 """``celeryscope setup``: topics, index templates and indices."""
 
-from time import monotonic, sleep
 from typing import Any
 
 import click
-from rich.text import Text
 
-from celeryscope.errors import Unavailable
+from celeryscope.service.changes import patiently, tell
+from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.durations import seconds
-from celeryscope_pipelines.provisioning import Action, Change, Plan, provision
-from celeryscope_pipelines.settings import ElasticsearchSettings
-from celeryscope_pipelines.views.terminal import Terminal, plain_table, show_json
-
-_STYLES = {Action.CREATED: "green", Action.CHANGED: "yellow", Action.UNCHANGED: "dim", Action.KEPT: "bold red"}
-_PAUSE = 1.0
+from celeryscope_pipelines.provisioning import Plan, provision
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -65,35 +59,6 @@ def setup(
     """
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     elasticsearch = ElasticsearchSettings.load(url=elasticsearch_url)
-    changes = _patiently(kafka, elasticsearch, Plan(**planned), dry_run, wait)
-    if as_json:
-        show_json({"dry_run": dry_run, "items": [change.as_dict() for change in changes]})
-    else:
-        _show(changes, dry_run)
-
-
-def _patiently(
-    kafka: KafkaSettings, elasticsearch: ElasticsearchSettings, plan: Plan, dry_run: bool, wait: float
-) -> list[Change]:
-    """Provision, again and again while a server is away and the time is not over."""
-    deadline = monotonic() + wait
-    told = ""
-    while True:
-        try:
-            return provision(kafka, elasticsearch, plan, dry_run=dry_run)
-        except Unavailable as error:
-            if monotonic() + _PAUSE > deadline:
-                raise
-            if str(error) != told:
-                told = str(error)
-                click.echo(f"waiting: {told}", err=True)
-            sleep(_PAUSE)
-
-
-def _show(changes: list[Change], dry_run: bool) -> None:
-    table = plain_table("item", "name", "", "")
-    for change in changes:
-        table.add_row(change.kind, change.name, Text(change.action.value, _STYLES[change.action]), change.detail)
-    counts = {action: sum(change.action is action for change in changes) for action in Action}
-    summary = ", ".join(f"{count} {action.value}" for action, count in counts.items() if count)
-    Terminal().show(table, Text(f"\n{summary}" + (" (dry run: nothing was done)" if dry_run else "")))
+    plan = Plan(**planned)
+    changes = patiently(lambda: provision(kafka, elasticsearch, plan, dry_run=dry_run), wait)
+    tell(changes, as_json=as_json, dry_run=dry_run)

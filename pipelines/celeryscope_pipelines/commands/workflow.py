@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import click
 
+from celeryscope.service.options import json_option
+from celeryscope.service.terminal import Terminal, show_json
 from celeryscope_pipelines.views import workflow as view
 from celeryscope_pipelines.views.fetch import Store
-from celeryscope_pipelines.views.options import json_option, store_options
-from celeryscope_pipelines.views.terminal import Terminal, show_json
+from celeryscope_pipelines.views.options import store_options
 from celeryscope_pipelines.views.waterfall import workflow_of
 from celeryscope_pipelines.views.wording import Clock
 

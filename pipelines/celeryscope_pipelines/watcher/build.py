@@ -1,0 +1,54 @@
+"""The wiring of a watcher, to be read in a minute."""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from elasticsearch import Elasticsearch
+
+from celeryscope.service.elasticsearch import ElasticsearchSettings, connect
+from celeryscope.service.kafka import KafkaSettings
+from celeryscope.service.kibana_views import Kibana
+from celeryscope.service.rules.adjusting import ActiveRule, settings_file
+from celeryscope.service.rules.reading import read_rules
+from celeryscope_pipelines.measurements import measure_kafka
+from celeryscope_pipelines.settings import IndexerSettings, WatchSettings
+from celeryscope_pipelines.watcher.incidents import Pace
+from celeryscope_pipelines.watcher.lease import Lease
+from celeryscope_pipelines.watcher.notifying import Notifier
+from celeryscope_pipelines.watcher.watcher import Watcher
+
+
+@dataclass(slots=True)
+class Watching:
+    """The parts of a watcher that its service runs."""
+
+    client: Elasticsearch
+    rules: tuple[ActiveRule, ...]
+    watcher: Watcher
+    lease: Lease
+    measure: Callable[[datetime], None] | None
+    """Writes down what Kafka tells, if it is to be asked."""
+
+
+def build(settings: WatchSettings, elasticsearch: ElasticsearchSettings) -> Watching:
+    """Nothing is sent yet. Raises ConfigError for rules, targets or settings that are wrong."""
+    rules, adjustments = settings_file(settings.rules, read_rules())
+    notifier = Notifier(settings.addresses)
+    adjustments.require_targets(notifier.names)
+    client = connect(elasticsearch)
+    pace = Pace(timedelta(seconds=settings.renotify), timedelta(seconds=settings.group_interval))
+    kibana = Kibana(settings.kibana_url, settings.kibana_space) if settings.kibana_url else None
+    watcher = Watcher(
+        client, rules, settings.name, adjustments=adjustments, notifier=notifier, pace=pace, kibana=kibana
+    )
+    holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+    lease = Lease(client, settings.name, holder, settings.lease)
+    measure = None
+    if settings.pipeline:
+        measure = partial(measure_kafka, client, KafkaSettings.load(), IndexerSettings.load().group_id)
+    return Watching(client, rules, watcher, lease, measure)
