@@ -25,6 +25,7 @@ MOMENTS: Final = frozenset(
         semconv.EXPIRES,
         semconv.RETRY_ETA,
         semconv.BROKER_LOST_AT,
+        semconv.BEAT_STARTED_AT,
         semconv.BEAT_DUE_AT,
         semconv.BEAT_LAST_RUN_AT,
         semconv.BEAT_NEXT_AT,
@@ -45,7 +46,7 @@ _SCALARS: Final = frozenset({str, int, float, bool})
 _TEXT: Final = frozenset({str})
 _fitting: Final[set[str]] = set()
 """Names seen so far that are names of fields as they are, and no moments: a memo, asked for many at once."""
-_HEXADECIMAL: Final = re.compile("[0-9a-f]+")
+_IDENTIFIER: Final = re.compile("(?!0+$)[0-9a-f]+")
 
 
 def plain(attributes: Any) -> dict[str, Any]:
@@ -209,13 +210,12 @@ def _list(content: list[Any]) -> list[Any]:
 
 def identifier(text: Any, digits: int) -> str:
     """A trace's id (32 hexadecimal digits) or a span's (16), in lower case; empty when it is none, or all zeros."""
-    return _identifier(text) if isinstance(text, str) and len(text) == digits else ""
-
-
-@lru_cache(maxsize=4096)
-def _identifier(text: str) -> str:
+    if not isinstance(text, str) or len(text) != digits:
+        return ""
+    if _IDENTIFIER.fullmatch(text):
+        return text
     lower = text.lower()
-    return lower if _HEXADECIMAL.fullmatch(lower) and lower.strip("0") else ""
+    return lower if _IDENTIFIER.fullmatch(lower) else ""
 
 
 def is_moment(microseconds: Any) -> TypeGuard[int]:

@@ -70,6 +70,18 @@ def decode(value: bytes, kind: str, place: str = "", encoding: str = "") -> Deco
     return found
 
 
+def record_of(text: bytes, kind: str, origin: Origin) -> Record | None:
+    """The record of which this is the text in JSON; None for what is no record, or a log record without an id."""
+    try:
+        item = orjson.loads(text)
+    except orjson.JSONDecodeError:  # hundreds of levels
+        return None
+    if not isinstance(item, dict):
+        return None
+    record = Record(kind, origin, item, plain(item.get("attributes")))
+    return record if kind == SPAN or record.identity else None
+
+
 def _resource(found: Decoded, by_resource: Any, kind: str) -> None:
     keys = KEYS[kind]
     if not isinstance(by_resource, dict) or not isinstance(by_resource.get("resource") or {}, dict):

@@ -66,6 +66,8 @@ class Record:
     origin: Origin
     item: dict[str, Any]
     attributes: dict[str, Any]
+    arrived: int = field(default=0, compare=False)
+    """Milliseconds since the Unix epoch: when it was put into Kafka; 0 when that is not known."""
     event_name: str = field(init=False, compare=False)
     """The event's name; empty for a span or a log line."""
 

@@ -15,9 +15,9 @@ from elasticsearch import Elasticsearch, NotFoundError
 
 from celeryscope import semconv
 from celeryscope.errors import Unauthorized, Unavailable
+from celeryscope.service.changes import Action
+from celeryscope.service.elasticsearch import our_errors
 from celeryscope_pipelines.durations import FOREVER
-from celeryscope_pipelines.elasticsearch import our_errors
-from celeryscope_pipelines.provisioning.changes import Action
 from celeryscope_pipelines.provisioning.indices import keep_stream
 from celeryscope_pipelines.provisioning.templates import LOGS, TRACES
 
@@ -27,6 +27,8 @@ _LAST_SEEN: Final = {
     semconv.INDEX_WORKERS: "@timestamp",
     semconv.INDEX_QUEUES: "@timestamp",
     semconv.INDEX_SCHEDULES: "@timestamp",
+    semconv.INDEX_ALERTS: "@timestamp",
+    semconv.INDEX_KIBANA_ALERTS: "@timestamp",
 }
 _AT_ONCE: Final = 1000
 _SETTLED: Final = frozenset({200, 404, 409})
@@ -45,6 +47,14 @@ class Keep:
     """Failure clusters, since they were seen last."""
     entities: int | None = None
     """Workers, queues and schedules, since they were seen last."""
+    alerts: int | None = None
+    """What became of alerts, here and in Kibana."""
+
+    def of(self, index: str) -> int | None:
+        """How long the documents of an index of entities are kept."""
+        if index == semconv.INDEX_FAILURES:
+            return self.failures
+        return self.alerts if index in {semconv.INDEX_ALERTS, semconv.INDEX_KIBANA_ALERTS} else self.entities
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ def enforce(client: Elasticsearch, keep: Keep, now: datetime, *, dry_run: bool) 
     if keep.tasks:
         items += _days(client, now - timedelta(seconds=keep.tasks), dry_run=dry_run)
     for index, field in _LAST_SEEN.items():
-        seconds = keep.failures if index == semconv.INDEX_FAILURES else keep.entities
+        seconds = keep.of(index)
         if seconds:
             before = now - timedelta(seconds=seconds)
             items.append(_documents(client, index, {"range": {field: {"lt": before.isoformat()}}}, dry_run=dry_run))

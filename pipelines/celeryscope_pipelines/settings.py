@@ -1,51 +1,14 @@
-"""Settings of the indexer and of every command that talks to Elasticsearch."""
+"""Settings of the indexer, of retention, and of the commands that ask the pipeline's processes."""
 
 import re
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from celeryscope.service.kibana_views import SPACE_PATTERN
 from celeryscope.service.settings import ServiceSettings
 from celeryscope_pipelines.durations import seconds
-
-
-class ElasticsearchSettings(ServiceSettings):
-    """The connection to Elasticsearch (``CELERYSCOPE_ELASTICSEARCH_*``)."""
-
-    model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_ELASTICSEARCH_")
-
-    url: str = Field("http://127.0.0.1:9200", description="Nodes to use, `http(s)://host:port`, comma-separated.")
-    api_key: SecretStr | None = Field(None, description="API key, as Elasticsearch shows it (`encoded`).")
-    username: str | None = Field(None, description="User name, when there is no API key.")
-    password: SecretStr | None = Field(None, description="Password of the user.")
-    ca_file: FilePath | None = Field(None, description="CA certificates (PEM) that sign the nodes' certificates.")
-    verify_certs: bool = Field(True, description="Whether the nodes' certificates are checked; only tests say no.")
-    timeout: float = Field(30.0, gt=0, description="Seconds until a request is given up.")
-
-    @field_validator("url")
-    @classmethod
-    def _complete(cls, url: str) -> str:
-        return ",".join(_address(part.strip()) for part in url.split(","))
-
-    @field_validator("api_key", "password")
-    @classmethod
-    def _fits_a_header(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret and not secret.get_secret_value().isascii():
-            raise ValueError("must be plain ASCII")
-        return secret
-
-    @model_validator(mode="after")
-    def _has_both(self) -> Self:
-        if bool(self.username) != bool(self.password):
-            raise ValueError("username and password are given together")
-        return self
-
-    @property
-    def urls(self) -> list[str]:
-        """The nodes' addresses, one by one."""
-        return [part.strip() for part in self.url.split(",")]
 
 
 class RetentionSettings(ServiceSettings):
@@ -58,6 +21,7 @@ class RetentionSettings(ServiceSettings):
     tasks: str | None = Field(None, description="Attempts, after the day they were sent.")
     failures: str | None = Field(None, description="Failure clusters, after they were seen last.")
     entities: str | None = Field(None, description="Workers, queues and schedules, after they were seen last.")
+    alerts: str | None = Field(None, description="The history of alerts.")
 
     @field_validator("*")
     @classmethod
@@ -130,6 +94,11 @@ class IndexerSettings(ServiceSettings):
     failure_interval: float = Field(
         5.0, ge=0, description="Seconds between two writes of the same failure cluster's first and last seen."
     )
+    failure_rules_file: FilePath | None = Field(
+        None,
+        description="YAML file that says which failures are one cluster, and whose code is the application's "
+        "(docs/failure-clusters.md).",
+    )
     max_poll_interval: float = Field(
         300.0, ge=1, description="Seconds without a poll after which Kafka gives the partitions to another indexer."
     )
@@ -145,21 +114,73 @@ class IndexerSettings(ServiceSettings):
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto is console on a terminal.")
 
 
+class WatchSettings(ServiceSettings):
+    """The alert watcher's own settings (``CELERYSCOPE_WATCH_*``)."""
+
+    model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_WATCH_")
+
+    rules: FilePath | None = Field(
+        None, description="YAML file with other thresholds, routes and maintenance windows (docs/alerts.md)."
+    )
+    targets: SecretStr | None = Field(
+        None,
+        description="Whom to notify: `name=address`, separated by blanks; addresses as Apprise has them, e.g. "
+        "`ops=slack://... shop=mailto://...`.",
+    )
+    name: str = Field("default", description="Watchers of one name share alerts; one of them is active.")
+    interval: float = Field(5.0, gt=0, description="Seconds between two looks at which rules are due.")
+    renotify: float = Field(
+        14_400.0, ge=0, description="Seconds until people are told again of what still lasts; 0: never."
+    )
+    group_interval: float = Field(
+        300.0, ge=0, description="Seconds until people are told that further alerts have joined an incident."
+    )
+    lease: float = Field(30.0, ge=5, description="Seconds of silence after which another watcher takes over.")
+    pipeline: bool = Field(
+        False,
+        description="Ask Kafka for lag and dead letters, for the rules about them; needs `CELERYSCOPE_KAFKA_*`.",
+    )
+    kibana_url: str | None = Field(
+        None,
+        description="Kibana as people's browsers find it, with its base path; messages link to the views there that "
+        "`celeryscope kibana install` has made. Without it they name the command that shows more.",
+    )
+    kibana_space: str = Field(
+        "", pattern=SPACE_PATTERN, description="Id of the space that the views are in; empty is the default one."
+    )
+    http_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz.")
+    http_port: int = Field(
+        9466, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz; 0 takes a free one."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto is console on a terminal.")
+
+    @field_validator("kibana_url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None and not _PROCESS.fullmatch(url):
+            raise ValueError("must be http(s)://host:port, without a user")
+        return url.rstrip("/") if url else None
+
+    @field_validator("targets")
+    @classmethod
+    def _are_named(cls, targets: SecretStr | None) -> SecretStr | None:
+        written = targets.get_secret_value().split() if targets else []
+        names = [target.partition("=")[0] for target in written]
+        if not all(_TARGET.fullmatch(target) for target in written) or len(set(names)) != len(names):
+            raise ValueError("must be name=address, separated by blanks, each name once, in lower-case letters")
+        return targets
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The targets' addresses by their names."""
+        written = self.targets.get_secret_value().split() if self.targets else []
+        return {name: address for name, _, address in (target.partition("=") for target in written)}
+
+
 def _each(urls: str) -> tuple[str, ...]:
     return tuple(url.strip() for url in urls.split(",") if url.strip())
 
 
+_TARGET = re.compile(r"[a-z0-9][a-z0-9_-]*=\S+://\S*")
 _PROCESS = re.compile(r"https?://[^\s/@]+(/[^\s@]*)?")
-_PORTS = {"http": 9200, "https": 443}
-
-
-def _address(url: str) -> str:
-    """The address with its port; the value itself is in no message, it may hold a password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("each address must be http(s)://host:port") from None
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError("each address must start with http:// or https:// and name a host")
-    return url if port else f"{parts.scheme}://{parts.netloc.removesuffix(':')}:{_PORTS[parts.scheme]}{parts.path}"

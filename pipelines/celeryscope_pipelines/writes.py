@@ -13,7 +13,7 @@ class Op(Enum):
     VERSIONED = "index"
     """Unless a version at least as high is there; then it's a conflict, which is fine."""
     FAILURE = "failure"
-    """First and last seen are merged with what is there."""
+    """One failure of a cluster: it is merged with what is there."""
 
 
 @dataclass(slots=True)

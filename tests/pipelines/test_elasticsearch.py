@@ -14,8 +14,7 @@ from click.testing import CliRunner
 
 from celeryscope.cli import main
 from celeryscope.errors import NotFound, Rejected, Unauthorized, Unavailable, WrongVersion
-from celeryscope_pipelines.elasticsearch import connect, our_errors
-from celeryscope_pipelines.settings import ElasticsearchSettings
+from celeryscope.service.elasticsearch import ElasticsearchSettings, connect, our_errors
 
 OURS = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/vnd.elasticsearch+json;compatible-with=8"}
 

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from celeryscope.errors import ConfigError
+from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope.service.kafka import KafkaSettings
-from celeryscope_pipelines.settings import ElasticsearchSettings, PipelineSettings
+from celeryscope_pipelines.settings import PipelineSettings
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,21 @@ def test_what_can_not_work_is_told_at_the_start_without_the_value(
     with pytest.raises(ConfigError, match=problem) as raised:
         group.load(**settings)
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_secret_may_stand_in_a_file_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERYSCOPE_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "celeryscope_elasticsearch_username").write_text("ann\n")
+    (tmp_path / "celeryscope_elasticsearch_password").write_text("hunter2\n")
+    from_files = ElasticsearchSettings.load()
+    assert from_files.username == "ann"
+    assert from_files.password is not None
+    assert from_files.password.get_secret_value() == "hunter2"
+    monkeypatch.setenv("CELERYSCOPE_ELASTICSEARCH_USERNAME", "bob")
+    assert ElasticsearchSettings.load().username == "bob"
+
+
+def test_a_folder_of_secrets_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERYSCOPE_SECRETS_DIR", "/nowhere")
+    with pytest.raises(ConfigError, match="CELERYSCOPE_SECRETS_DIR: /nowhere is no folder"):
+        ElasticsearchSettings.load()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from elasticsearch import Elasticsearch, NotFoundError
 
+from celeryscope.service.elasticsearch import our_errors
 from celeryscope_pipelines.account.expected import Expected
-from celeryscope_pipelines.elasticsearch import our_errors
 
 _AT_ONCE = 5000
 

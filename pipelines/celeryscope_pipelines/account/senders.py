@@ -9,9 +9,9 @@ from typing import Any, Final
 from elasticsearch import Elasticsearch
 
 from celeryscope import semconv
+from celeryscope.service.elasticsearch import our_errors
 from celeryscope.spool.counting import count
 from celeryscope_pipelines.account.balance import Workers
-from celeryscope_pipelines.elasticsearch import our_errors
 from celeryscope_pipelines.views.documents import fields, integer
 
 _PAGE: Final = 200

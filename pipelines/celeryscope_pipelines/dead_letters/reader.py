@@ -1,6 +1,6 @@
 """Reads the topic of dead letters, one letter at a time: there may be millions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,13 +23,14 @@ class Selection:
         return self.reason in {None, letter.reason} and (self.error is None or self.error in letter.error)
 
 
-def read_dead_letters(kafka: KafkaSettings, since: datetime | None = None) -> Iterator[StoredLetter]:
+def read_dead_letters(kafka: KafkaSettings, since: datetime | None = None) -> Generator[StoredLetter, None, None]:
     """All dead letters, from the start (or those put there since a time) to the end as it is now, then stop.
 
     A partition's letters come in their order. Raises NotFound when the topic is missing, Unavailable when Kafka is away
     or sends nothing for a while, Unauthorized when it refuses us.
     """
-    return (stored(message) for message in read_to_end(kafka, semconv.TOPIC_DEAD_LETTER, since))
+    for message in read_to_end(kafka, semconv.TOPIC_DEAD_LETTER, since):
+        yield stored(message)
 
 
 def letters_at(kafka: KafkaSettings, positions: Iterable[str]) -> Iterator[StoredLetter]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from celeryscope import semconv
 from celeryscope_pipelines.documents import entities, failures, logs, spans, tasks
 from celeryscope_pipelines.documents.common import check_tenant
+from celeryscope_pipelines.fingerprint import NO_RULES, FailureRules
 from celeryscope_pipelines.records import SPAN, Record
 from celeryscope_pipelines.writes import Write
 
@@ -38,8 +39,8 @@ _FINGERPRINTED = frozenset(
 )
 
 
-def documents_for(record: Record) -> list[Write]:
-    """The documents of a record; the first one stands for the record in the account.
+def documents_for(record: Record, rules: FailureRules = NO_RULES) -> list[Write]:
+    """The documents of a record; the first one stands for the record in the account. ``rules`` are for failures.
 
     Raises Rejected, and nothing else, when the record lacks what its documents need (ids, clock, time, a fitting
     tenant); it belongs to the dead letters then. What else is wrong with a record is left out of its documents.
@@ -51,5 +52,5 @@ def documents_for(record: Record) -> list[Write]:
     if builders is None:
         return [logs.line(record)]
     if record.event_name in _FINGERPRINTED:
-        record = failures.fingerprinted(record)
+        record = failures.fingerprinted(record, rules)
     return [build(record) for build in builders]

@@ -6,13 +6,12 @@ from typing import Any, Final
 
 from celeryscope import semconv
 from celeryscope.errors import Rejected
-from celeryscope_pipelines.attributes import LONG_MOST, as_document, nanos
+from celeryscope_pipelines.attributes import LONG_MOST, as_document, is_moment, moment, nanos
 from celeryscope_pipelines.records import Record
 
 _DATASET: Final = "celery.otel"
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 _ID_MOST: Final = 512
-_PRIVATE: Final = re.compile("_")
 _ALIASES: Final = frozenset({"trace.id", "span.id", "error.stack_trace"})
 
 
@@ -58,7 +57,8 @@ def entity_fields(attributes: dict[str, Any]) -> dict[str, Any]:
     can't be written to, are left out.
     """
     fields = as_document(attributes)
-    if not _ALIASES.isdisjoint(fields) or any(map(_PRIVATE.match, fields)):
+    # Asked of all names at once; a line feed in one of them only makes it think so.
+    if not _ALIASES.isdisjoint(fields) or "\n_" in "\n".join(("", *fields)):
         return {name.lstrip("_") or "unnamed": found for name, found in fields.items() if name not in _ALIASES}
     return fields
 
@@ -69,6 +69,12 @@ def add_trace(body: dict[str, Any], record: Record) -> None:
         body["trace_id"] = trace_id
     if span_id := record.span_id:
         body["span_id"] = span_id
+
+
+def add_arrival(body: dict[str, Any], record: Record) -> None:
+    """Add when the record was put into Kafka, if that is known."""
+    if is_moment(record.arrived * 1000):
+        body[semconv.ARRIVED_AT] = moment(record.arrived * 1000)
 
 
 def envelope(record: Record, kind: str) -> tuple[str, dict[str, Any]]:

@@ -4,11 +4,11 @@ from typing import Any
 
 from celeryscope import semconv
 from celeryscope_pipelines.attributes import timestamp
-from celeryscope_pipelines.documents.common import checked_id, clock_of, entity_fields, log_time, name_of
+from celeryscope_pipelines.documents.common import add_arrival, checked_id, clock_of, entity_fields, log_time, name_of
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
 
-_FROM_RESOURCE = (semconv.SERVICE_NAME, semconv.HOST_NAME)
+_FROM_RESOURCE = (semconv.SERVICE_NAME, semconv.DEPLOYMENT_ENVIRONMENT, semconv.HOST_NAME)
 
 
 def worker(record: Record) -> Write:
@@ -33,5 +33,6 @@ def _latest(record: Record, index: str, name: str, *owner: Any) -> Write:
     body = entity_fields(record.attributes)
     body |= {field: found for field in _FROM_RESOURCE if (found := record.origin.attributes.get(field)) is not None}
     body |= {"@timestamp": timestamp(log_time(record)), semconv.TENANT: tenant, semconv.EVENT: record.event_name}
+    add_arrival(body, record)
     identity = "/".join([tenant, *(str(part) for part in owner if part), name])
     return Write(Op.VERSIONED, index, checked_id(identity), body, clock)

@@ -5,16 +5,22 @@ from dataclasses import replace
 from celeryscope import semconv
 from celeryscope_pipelines.attributes import as_document, timestamp
 from celeryscope_pipelines.documents.common import log_time
-from celeryscope_pipelines.fingerprint import VERSION, fingerprint_of
+from celeryscope_pipelines.fingerprint import VERSION, FailureRules, fingerprint_of
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
 
 _SAMPLE = (
     semconv.FINGERPRINT,
     semconv.FINGERPRINT_COARSE,
+    semconv.FINGERPRINT_OVERRIDE,
     semconv.FINGERPRINT_VERSION,
     semconv.FAILURE_TITLE,
     semconv.CULPRIT,
+    semconv.CULPRIT_FILE,
+    semconv.CULPRIT_LINE,
+    semconv.ROOT_CAUSE_TYPE,
+    semconv.ROOT_CAUSE_MESSAGE,
+    semconv.ROOT_CAUSE_CULPRIT,
     semconv.FAILURE_KIND,
     semconv.EXCEPTION_TYPE,
     semconv.EXCEPTION_MESSAGE,
@@ -22,6 +28,8 @@ _SAMPLE = (
     semconv.TASK_NAME,
     semconv.TASK_ID,
     semconv.ATTEMPT,
+    semconv.WORKER,
+    semconv.MESSAGING_DESTINATION,
     semconv.OWNER_TEAM,
     semconv.OWNER_SEVERITY,
     semconv.OWNER_RUNBOOK,
@@ -36,8 +44,8 @@ _FROM_RESOURCE = (
 )
 
 
-def fingerprinted(record: Record) -> Record:
-    """The record of a failure, or of a retry, with the attributes of its fingerprint.
+def fingerprinted(record: Record, rules: FailureRules) -> Record:
+    """The record of a failure, or of a retry, with the attributes of its fingerprint by the user's rules and ours.
 
     A retry that no exception was the reason for has none: it is no failure.
     """
@@ -50,19 +58,29 @@ def fingerprinted(record: Record) -> Record:
         exception_type=exception_type,
         message=_text(record, semconv.EXCEPTION_MESSAGE),
         stacktrace=stacktrace,
+        override=_text(record, semconv.FINGERPRINT_OVERRIDE),
+        rules=rules,
     )
-    added = {
+    added: dict[str, str | int] = {
         semconv.FINGERPRINT: found.key,
         semconv.FINGERPRINT_COARSE: found.coarse_key,
+        semconv.FINGERPRINT_EXACT: found.exact_key,
         semconv.FINGERPRINT_VERSION: VERSION,
         semconv.FAILURE_TITLE: found.title,
         semconv.CULPRIT: found.culprit,
     }
+    if found.culprit_file:
+        added[semconv.CULPRIT_FILE] = found.culprit_file
+        added[semconv.CULPRIT_LINE] = found.culprit_line
+    if found.root_type and (found.root_type, found.root_culprit) != (exception_type, found.culprit):
+        added[semconv.ROOT_CAUSE_TYPE] = found.root_type
+        added[semconv.ROOT_CAUSE_MESSAGE] = found.root_message
+        added[semconv.ROOT_CAUSE_CULPRIT] = found.root_culprit
     return replace(record, attributes=record.attributes | added)
 
 
 def cluster(record: Record) -> Write:
-    """The cluster's entity of a record with a fingerprint; whoever writes it merges it with what is there."""
+    """One failure of the cluster, of a record with a fingerprint; whoever writes it merges it with what is there."""
     known, tenant = record.attributes, record.origin.tenant
     seen = timestamp(log_time(record))
     body = as_document({key: known[key] for key in _SAMPLE if key in known})

@@ -38,7 +38,8 @@ def _span(record: Record) -> Write:
     body["links"] = [_link(link) for link in _objects(item.get("links"))]
     if parent := identifier(item.get("parentSpanId"), 16):
         body["parent_span_id"] = parent
-    body["attributes"] = as_document(record.attributes) | _apm(record, body, start // 1000)
+    body["attributes"] = as_document(record.attributes)
+    body["attributes"].update(_apm(record, body, start // 1000))
     return Write(Op.CREATE, index, trace_id + span_id, body)
 
 

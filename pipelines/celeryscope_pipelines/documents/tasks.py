@@ -2,7 +2,15 @@
 
 from celeryscope import semconv
 from celeryscope_pipelines.attributes import is_moment, moment, timestamp
-from celeryscope_pipelines.documents.common import add_trace, checked_id, clock_of, entity_fields, log_time, name_of
+from celeryscope_pipelines.documents.common import (
+    add_arrival,
+    add_trace,
+    checked_id,
+    clock_of,
+    entity_fields,
+    log_time,
+    name_of,
+)
 from celeryscope_pipelines.records import Record
 from celeryscope_pipelines.writes import Op, Write
 
@@ -33,6 +41,7 @@ def attempt(record: Record) -> Write:
     body[semconv.TENANT] = tenant
     body[semconv.EVENT] = record.event_name
     add_trace(body, record)
+    add_arrival(body, record)
     index = f"{semconv.INDEX_TASKS}-{begun[:10].replace('-', '.')}"
     return Write(Op.VERSIONED, index, checked_id(f"{tenant}/{identity}"), body, clock)
 

@@ -15,6 +15,8 @@ class Message(NamedTuple):
     offset: int
     value: bytes
     content_type: str = ""
+    timestamp: int = 0
+    """Milliseconds since the Unix epoch: when it was put into Kafka."""
 
     @property
     def place(self) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 from elasticsearch import Elasticsearch
 from kafka import KafkaConsumer
 
+from celeryscope.service.elasticsearch import ElasticsearchSettings, connect
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.dead_letters import DeadLetters
-from celeryscope_pipelines.elasticsearch import connect
+from celeryscope_pipelines.fingerprint import NO_RULES
+from celeryscope_pipelines.fingerprint.rules_file import read_rules
 from celeryscope_pipelines.indexer.assignment import ByTopic
 from celeryscope_pipelines.indexer.bulk import BulkWriter
 from celeryscope_pipelines.indexer.clusters import FailureClusters
@@ -17,7 +19,7 @@ from celeryscope_pipelines.indexer.consumer import Consumer, Limits
 from celeryscope_pipelines.indexer.patience import Patience
 from celeryscope_pipelines.indexer.pipeline import DeadLetterLimit, Pipeline
 from celeryscope_pipelines.kafka_errors import our_kafka_errors
-from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings
+from celeryscope_pipelines.settings import IndexerSettings
 
 _FETCH_BYTES = 8 * 1024 * 1024
 """Of one answer of a broker, compressed; a single larger message comes nevertheless."""
@@ -37,13 +39,17 @@ class Indexer:
 def build(
     settings: IndexerSettings, kafka: KafkaSettings, elasticsearch: ElasticsearchSettings, stop: Event
 ) -> Indexer:
-    """Connects to Kafka; Elasticsearch is asked with the first write. Raises Unavailable or Unauthorized."""
+    """Connects to Kafka; Elasticsearch is asked with the first write.
+
+    Raises Unavailable or Unauthorized, and ConfigError for a failure rules file that can't be used.
+    """
+    rules = NO_RULES if settings.failure_rules_file is None else read_rules(settings.failure_rules_file)
     client = connect(elasticsearch)
     patience = Patience(settings.retry_max_delay, stop)
     clusters = FailureClusters(client, settings.failure_interval)
     dead_letters = DeadLetters(kafka)
     limit = DeadLetterLimit(settings.dead_letter_limit, settings.dead_letter_window)
-    pipeline = Pipeline(BulkWriter(client, patience), clusters, dead_letters, limit, patience)
+    pipeline = Pipeline(BulkWriter(client, patience), clusters, dead_letters, limit, patience, rules)
     limits = Limits(settings.workers, settings.batch_bytes, settings.batch_messages, settings.in_flight_bytes)
     consumer = Consumer(_consumer(settings, kafka), pipeline, limits)
     return Indexer(consumer, patience, clusters, dead_letters, client)

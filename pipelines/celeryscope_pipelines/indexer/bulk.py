@@ -7,7 +7,7 @@ from typing import Any, Final
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from celeryscope.errors import CeleryscopeError, Rejected, Unauthorized, Unavailable
-from celeryscope_pipelines.elasticsearch import MENDABLE_STATUSES, translate
+from celeryscope.service.elasticsearch import MENDABLE_STATUSES, translate
 from celeryscope_pipelines.indexer import metrics
 from celeryscope_pipelines.indexer.batch import Item
 from celeryscope_pipelines.indexer.patience import Patience

@@ -152,7 +152,9 @@ class Consumer(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     def _take(self, polled: dict[TopicPartition, list[Any]]) -> None:
         messages = [
-            Message(item.topic, item.partition, item.offset, item.value or b"", content_type(item.headers))
+            Message(
+                item.topic, item.partition, item.offset, item.value or b"", content_type(item.headers), item.timestamp
+            )
             for records in polled.values()
             for item in records
         ]

@@ -8,6 +8,7 @@ from collections import deque
 
 from celeryscope.errors import CeleryscopeError
 from celeryscope_pipelines.dead_letters import DeadLetter, DeadLetters
+from celeryscope_pipelines.fingerprint import NO_RULES, FailureRules
 from celeryscope_pipelines.indexer import metrics
 from celeryscope_pipelines.indexer.batch import Batch
 from celeryscope_pipelines.indexer.bulk import BulkWriter
@@ -57,7 +58,9 @@ class Pipeline:
         dead_letters: DeadLetters,
         limit: DeadLetterLimit,
         patience: Patience,
+        rules: FailureRules = NO_RULES,
     ) -> None:
+        self._rules = rules
         self._patience = patience
         self._bulk = bulk
         self._clusters = clusters
@@ -69,7 +72,7 @@ class Pipeline:
 
         Blocks while a server is away. Raises Stopped or TooManyDeadLetters; then none of the batch may be committed.
         """
-        transformed = transform(batch)
+        transformed = transform(batch, self._rules)
         metrics.records.inc(transformed.records)
         refused = self._bulk.write(transformed.items)
         if letters := transformed.letters + letters_of(refused):

@@ -1,6 +1,5 @@
 """The indexer as a process: signals, threads, the order of starting and stopping."""
 
-import gc
 import logging
 import signal
 from threading import Event
@@ -9,17 +8,19 @@ from elasticsearch import Elasticsearch
 
 from celeryscope import semconv
 from celeryscope.errors import CeleryscopeError, ConfigError
+from celeryscope.service.elasticsearch import ElasticsearchSettings, our_errors
+from celeryscope.service.garbage import look_for_garbage_rarely
 from celeryscope.service.kafka import KafkaSettings
-from celeryscope_pipelines.elasticsearch import our_errors
+from celeryscope_pipelines.health import HealthServer
+from celeryscope_pipelines.indexer import metrics
 from celeryscope_pipelines.indexer.build import Indexer, build
-from celeryscope_pipelines.indexer.health import HealthServer
 from celeryscope_pipelines.indexer.patience import Stopped
-from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings
+from celeryscope_pipelines.settings import IndexerSettings
 
 logger = logging.getLogger(__name__)
 
-_GARBAGE = (100_000, 20, 20)
-"""Records are trees, freed without a collector; looking for cycles at every 700 objects takes a fifth of the CPU."""
+_GARBAGE = 20_000
+"""Containers; a message is decoded and done with before the next one is."""
 TOPICS = (semconv.TOPIC_TRACES, semconv.TOPIC_LOGS)
 
 
@@ -28,13 +29,19 @@ def run(settings: IndexerSettings, kafka: KafkaSettings, elasticsearch: Elastics
 
     Raises one of celeryscope.errors when it can't start or must not go on (TooManyDeadLetters).
     """
-    gc.set_threshold(*_GARBAGE)
     stop, give_up = Event(), Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     indexer = build(settings, kafka, elasticsearch, give_up)
     _require_setup(indexer.client)
-    health = HealthServer(settings.http_host, settings.http_port, lambda: _why_not_ready(indexer))
+    look_for_garbage_rarely(_GARBAGE)
+    health = HealthServer(
+        settings.http_host,
+        settings.http_port,
+        lambda: _why_not_ready(indexer),
+        metrics.registry,
+        "CELERYSCOPE_INDEXER_HTTP_PORT",
+    )
     logger.info("The indexer runs; health and metrics on http://%s:%d", settings.http_host, health.port)
     try:
         indexer.consumer.run(TOPICS, stop)

@@ -3,12 +3,12 @@
 Nothing that holds data is ever deleted or made smaller.
 """
 
+from celeryscope.service.changes import Action, Change
+from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope.service.kafka import KafkaSettings
-from celeryscope_pipelines.provisioning.changes import Action, Change
 from celeryscope_pipelines.provisioning.indices import provision_indices
 from celeryscope_pipelines.provisioning.plan import Plan
 from celeryscope_pipelines.provisioning.topics import provision_topics
-from celeryscope_pipelines.settings import ElasticsearchSettings
 
 __all__ = ["Action", "Change", "Plan", "provision"]
 

@@ -61,6 +61,16 @@ DYNAMIC: Final[list[Mapping]] = [
 ]
 """Rules for fields that have no type of their own."""
 
+FAILURE_SETS: Final = (
+    semconv.FAILURE_TASKS,
+    semconv.FAILURE_QUEUES,
+    semconv.FAILURE_WORKERS,
+    semconv.FAILURE_RELEASES,
+    semconv.FAILURE_SERVICES,
+    semconv.FAILURE_ENVIRONMENTS,
+)
+"""Where a cluster was seen."""
+
 _KEYWORDS: Final = (
     semconv.TASK_ID,
     semconv.TASK_NAME,
@@ -87,11 +97,18 @@ _KEYWORDS: Final = (
     semconv.OWNER_TIER,
     semconv.FINGERPRINT,
     semconv.FINGERPRINT_COARSE,
+    semconv.FINGERPRINT_EXACT,
+    semconv.FINGERPRINT_OVERRIDE,
     semconv.CULPRIT,
+    semconv.CULPRIT_FILE,
+    semconv.ROOT_CAUSE_TYPE,
+    semconv.ROOT_CAUSE_MESSAGE,
+    semconv.ROOT_CAUSE_CULPRIT,
     semconv.FAILURE_TITLE,
     semconv.EVENT,
     semconv.CUT,
     semconv.POOL,
+    semconv.QUEUES,
     semconv.SCHEDULE,
     semconv.SCHEDULE_RULE,
     semconv.BROKER,
@@ -106,7 +123,33 @@ _KEYWORDS: Final = (
     semconv.THREAD_NAME,
     semconv.CODE_FILE,
     semconv.CODE_FUNCTION,
+    semconv.PIPELINE_MEASURE,
+    semconv.PIPELINE_PART,
     semconv.PROCESS_RUNTIME_VERSION,
+    semconv.FAILURE_STATE,
+    semconv.FAILURE_FIRST_RELEASE,
+    semconv.FAILURE_LAST_RELEASE,
+    semconv.FAILURE_FIRST_ATTEMPT,
+    semconv.FAILURE_SAMPLES,
+    *FAILURE_SETS,
+    semconv.FAILURE_REGRESSED_RELEASE,
+    semconv.FAILURE_RESOLVED_RELEASE,
+    semconv.FAILURE_OLD_RELEASES,
+    semconv.FAILURE_IGNORED_ATTEMPTS,
+    semconv.FAILURE_DECIDED_BY,
+    semconv.FAILURE_REASON,
+    semconv.FAILURE_HISTORY,
+    semconv.FAILURE_MERGED_INTO,
+    semconv.ALERT_ID,
+    semconv.ALERT_RULE,
+    semconv.ALERT_KEY,
+    semconv.ALERT_TITLE,
+    semconv.ALERT_CATEGORY,
+    semconv.ALERT_SEVERITY,
+    semconv.ALERT_STATUS,
+    semconv.ALERT_SHOW,
+    semconv.ALERT_LINK,
+    semconv.ALERT_SILENCED_BY,
 )
 _LONGS: Final = (
     semconv.RETRIES,
@@ -136,10 +179,15 @@ _LONGS: Final = (
     semconv.SPOOL_SHIPPED,
     semconv.SPOOL_SUPERSEDED,
     semconv.SPOOL_PENDING_BYTES,
+    # Views name each reason, also one for which nothing was dropped yet.
+    *(f"{semconv.SPOOL_DROPPED_PREFIX}{reason}" for reason in semconv.SPOOL_DROP_REASONS),
     semconv.PROCESS_PID,
     semconv.CODE_LINE,
     semconv.LOG_LEFT_OUT,
     semconv.STACK_REPEATS,
+    semconv.CULPRIT_LINE,
+    semconv.FAILURE_IGNORED_COUNT,
+    *(f"{name}{semconv.LEFT_OUT_SUFFIX}" for name in FAILURE_SETS),
 )
 _DOUBLES: Final = (
     semconv.QUEUE_TIME,
@@ -157,9 +205,29 @@ _DOUBLES: Final = (
     semconv.STACK_RUNTIME,
     semconv.STACK_CPU,
     semconv.SAMPLING_RATIO,
+    semconv.PIPELINE_VALUE,
 )
-_BOOLEANS: Final = (semconv.TERMINATED, semconv.EXPIRED, semconv.REDELIVERED, semconv.BROKER_CONNECTED)
-_DATES: Final = (*sorted(MOMENTS), semconv.FIRST_SEEN, semconv.LAST_SEEN)
+_BOOLEANS: Final = (
+    semconv.TERMINATED,
+    semconv.EXPIRED,
+    semconv.REDELIVERED,
+    semconv.BROKER_CONNECTED,
+    semconv.FAILURE_JOINED,
+)
+_DATES: Final = (
+    *sorted(MOMENTS),
+    semconv.FIRST_SEEN,
+    semconv.LAST_SEEN,
+    semconv.FAILURE_REGRESSED_AT,
+    semconv.FAILURE_RESOLVED_AT,
+    semconv.FAILURE_IGNORED_AT,
+    semconv.FAILURE_IGNORED_UNTIL,
+    semconv.FAILURE_DECIDED_AT,
+    semconv.ARRIVED_AT,
+    semconv.ALERT_STARTED_AT,
+    semconv.ALERT_FIRED_AT,
+    semconv.ALERT_RESOLVED_AT,
+)
 _WORDS: Final = (
     semconv.ARGS,
     semconv.KWARGS,
@@ -168,7 +236,11 @@ _WORDS: Final = (
     semconv.EXCEPTION_STACKTRACE,
     semconv.STACK_TRACE,
     semconv.STACK_WHERE,
+    semconv.ALERT_MESSAGE,
 )
+
+SDK_LANGUAGE: Final = "telemetry.sdk.language"
+"""Set by OpenTelemetry's SDK; Kibana's APM shows it."""
 
 RESOURCE: Final[Mapping] = {
     semconv.SERVICE_NAME: KEYWORD,
@@ -179,6 +251,7 @@ RESOURCE: Final[Mapping] = {
     semconv.CLOUD_REGION: KEYWORD,
     semconv.HOST_NAME: KEYWORD,
     semconv.PROCESS_PID: LONG,
+    SDK_LANGUAGE: KEYWORD,
     "agent.name": KEYWORD,
     semconv.MAPS: FREE_FORM,
 }

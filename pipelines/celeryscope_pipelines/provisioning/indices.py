@@ -7,13 +7,12 @@ from typing import Final
 from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
 
 from celeryscope.errors import NotFound
-from celeryscope_pipelines.elasticsearch import connect, our_errors
-from celeryscope_pipelines.provisioning.changes import Action, Change
+from celeryscope.service.changes import Action, Change
+from celeryscope.service.elasticsearch import ElasticsearchSettings, connect, our_errors
 from celeryscope_pipelines.provisioning.fields import Mapping, Types
 from celeryscope_pipelines.provisioning.live import follow
 from celeryscope_pipelines.provisioning.plan import Plan
-from celeryscope_pipelines.provisioning.templates import DIGEST, ENTITIES, NAMES, REPLICAS, RETENTION, template
-from celeryscope_pipelines.settings import ElasticsearchSettings
+from celeryscope_pipelines.provisioning.templates import DIGEST, INDICES, NAMES, REPLICAS, RETENTION, template
 
 _PREFERRED: Final = Types(words="match_only_text", constant="constant_keyword")
 _EVERYWHERE: Final = Types()
@@ -34,7 +33,7 @@ def provision_indices(settings: ElasticsearchSettings, plan: Plan, *, dry_run: b
             for change in _template(client, name, before, body, dry_run=dry_run):
                 followed.add(change.name)
                 yield change
-        for name in ENTITIES:
+        for name in INDICES:
             if name not in followed:
                 yield _index(client, name, dry_run=dry_run)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from elasticsearch import ApiError, Elasticsearch
 
-from celeryscope_pipelines.provisioning.changes import Action, Change
+from celeryscope.service.changes import Action, Change
 from celeryscope_pipelines.provisioning.fields import Mapping
 from celeryscope_pipelines.provisioning.templates import COPIES, FIELDS_DIGEST, REPLICAS, RETENTION
 

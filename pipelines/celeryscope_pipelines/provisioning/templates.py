@@ -19,6 +19,7 @@ from celeryscope_pipelines.provisioning.fields import (
     KEYWORD,
     LONG,
     RESOURCE,
+    SDK_LANGUAGE,
     Mapping,
     Types,
     attributes,
@@ -30,7 +31,8 @@ PRIORITY: Final = 500
 LOGS: Final = "celeryscope-logs"
 TRACES: Final = "celeryscope-traces"
 ENTITY: Final = "celeryscope-entities"
-NAMES: Final = (LOGS, TRACES, ENTITY)
+WATCHER: Final = "celeryscope-watcher"
+NAMES: Final = (LOGS, TRACES, ENTITY, WATCHER)
 
 # In a template's _meta: digests that tell whether it (or its fields) must be written again, and what was asked for, so
 # that the next setup, which may say nothing about it, leaves it so.
@@ -39,8 +41,17 @@ FIELDS_DIGEST: Final = "fields"
 RETENTION: Final = "retention"
 REPLICAS: Final = "replicas"
 
-ENTITIES: Final = (semconv.INDEX_WORKERS, semconv.INDEX_QUEUES, semconv.INDEX_SCHEDULES, semconv.INDEX_FAILURES)
-"""Indices that exist once; those of the attempts come day by day."""
+ENTITIES: Final = (
+    semconv.INDEX_WORKERS,
+    semconv.INDEX_QUEUES,
+    semconv.INDEX_SCHEDULES,
+    semconv.INDEX_FAILURES,
+    semconv.INDEX_ALERTS,
+    semconv.INDEX_KIBANA_ALERTS,
+)
+"""Indices of the entities' fields that exist once; those of the attempts come day by day."""
+INDICES: Final = (*ENTITIES, semconv.INDEX_WATCHER)
+"""All indices that exist once."""
 
 COPIES: Final = ("auto_expand_replicas", "number_of_replicas")
 """The settings that say how many copies of an index there are."""
@@ -54,9 +65,11 @@ def template(name: str, plan: Plan, types: Types) -> Mapping:
         body = _template([f"{semconv.DATA_STREAM_LOGS}-*"], _stream_mappings(types, _log_fields(types)), plan)
     elif name == TRACES:
         body = _template([f"{semconv.DATA_STREAM_TRACES}-*"], _stream_mappings(types, _span_fields()), plan)
-    else:
+    elif name == ENTITY:
         body = _template([f"{semconv.INDEX_TASKS}-*", *ENTITIES], _entity_mappings(types), plan)
-    if name != ENTITY:
+    else:
+        body = _template([semconv.INDEX_WATCHER], _watcher_mappings(), plan)
+    if name in {LOGS, TRACES}:
         body["data_stream"] = {}
         body["template"]["lifecycle"] = {"data_retention": f"{plan.retention}s"} if plan.retention else {}
     meta = {
@@ -103,6 +116,7 @@ def _stream_mappings(types: Types, own: Mapping) -> Mapping:
         "trace_id": KEYWORD,
         "span_id": KEYWORD,
         "trace": _aliases(id="trace_id"),
+        "service": _service_aliases(),
         "attributes": _passthrough(30, {**attributes(types), **APM}),
         "dropped_attributes_count": LONG,
         "resource": {"properties": {"schema_url": KEYWORD, "attributes": _passthrough(10, RESOURCE)}},
@@ -134,7 +148,14 @@ def _log_fields(types: Types) -> Mapping:
         "message": _alias("body.text"),
         "log": _aliases(level="severity_text"),
         "span": _aliases(id="span_id"),
-        "error": _aliases(stack_trace=f"attributes.{semconv.EXCEPTION_STACKTRACE}"),
+        "error": {
+            "properties": {
+                "stack_trace": _alias(f"attributes.{semconv.EXCEPTION_STACKTRACE}"),
+                "exception": _aliases(
+                    type=f"attributes.{semconv.EXCEPTION_TYPE}", message=f"attributes.{semconv.EXCEPTION_MESSAGE}"
+                ),
+            }
+        },
     }
 
 
@@ -171,6 +192,19 @@ def _entity_mappings(types: Types) -> Mapping:
     }
 
 
+def _watcher_mappings() -> Mapping:
+    """Only what is asked for: kind, time and tenant; ``content`` is kept as it is."""
+    return {
+        "dynamic": False,
+        "subobjects": False,
+        "properties": {
+            "@timestamp": DATE,
+            "kind": KEYWORD,
+            semconv.TENANT: KEYWORD,
+        },
+    }
+
+
 def _passthrough(priority: int, properties: Mapping) -> Mapping:
     """An object whose fields answer to their bare names; where several have a name, the highest priority does."""
     return {"type": "passthrough", "dynamic": True, "priority": priority, "properties": properties}
@@ -182,6 +216,20 @@ def _alias(path: str) -> Mapping:
 
 def _aliases(**paths: str) -> Mapping:
     return {"properties": {name: _alias(path) for name, path in paths.items()}}
+
+
+def _service_aliases() -> Mapping:
+    """What Kibana's APM calls the environment, the process and the language of a service.
+
+    The names are those of Elasticsearch's own templates for OpenTelemetry, which ours stand in place of.
+    """
+    return {
+        "properties": {
+            "environment": _alias(f"resource.attributes.{semconv.DEPLOYMENT_ENVIRONMENT}"),
+            "node": _aliases(name=f"resource.attributes.{semconv.SERVICE_INSTANCE_ID}"),
+            "language": _aliases(name=f"resource.attributes.{SDK_LANGUAGE}"),
+        }
+    }
 
 
 def _digest(body: Any) -> str:

@@ -9,11 +9,11 @@ from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError,
 
 from celeryscope import semconv
 from celeryscope.errors import ConfigError
+from celeryscope.service.changes import Action, Change
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.dead_letters import MAX_BYTES
 from celeryscope_pipelines.kafka_admin import admin_client
 from celeryscope_pipelines.kafka_errors import our_kafka_errors
-from celeryscope_pipelines.provisioning.changes import Action, Change
 from celeryscope_pipelines.provisioning.plan import Plan
 
 TOPICS: Final = (semconv.TOPIC_TRACES, semconv.TOPIC_LOGS, semconv.TOPIC_DEAD_LETTER)

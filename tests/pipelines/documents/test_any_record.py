@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from celeryscope import semconv
 from celeryscope.errors import Rejected
+from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.decode import decode
 from celeryscope_pipelines.documents import documents_for
 from celeryscope_pipelines.provisioning import provision
 from celeryscope_pipelines.records import LOG, SPAN, Record
-from celeryscope_pipelines.settings import ElasticsearchSettings
 from celeryscope_pipelines.writes import Op, Write
 from servers import Elasticsearch, Kafka
 

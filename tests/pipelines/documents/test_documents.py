@@ -7,7 +7,8 @@ import pytest
 from celeryscope import otlp, semconv
 from celeryscope.errors import Rejected
 from celeryscope_pipelines.documents import documents_for
-from celeryscope_pipelines.fingerprint import fingerprint_of
+from celeryscope_pipelines.fingerprint import FailureRules, fingerprint_of
+from celeryscope_pipelines.fingerprint.rules import Rule
 from celeryscope_pipelines.records import LOG, SPAN, Origin, Record
 from celeryscope_pipelines.writes import Op, Write
 
@@ -47,9 +48,12 @@ FINGERPRINT = fingerprint_of(
 FINGERPRINT_FIELDS = {
     semconv.FINGERPRINT: FINGERPRINT.key,
     semconv.FINGERPRINT_COARSE: FINGERPRINT.coarse_key,
-    semconv.FINGERPRINT_VERSION: 1,
-    semconv.FAILURE_TITLE: "ValueError: order <n>",
+    semconv.FINGERPRINT_EXACT: FINGERPRINT.exact_key,
+    semconv.FINGERPRINT_VERSION: 2,
+    semconv.FAILURE_TITLE: "ValueError in charge: order <n>",
     semconv.CULPRIT: "shop.pay in charge",
+    semconv.CULPRIT_FILE: FINGERPRINT.culprit_file,
+    semconv.CULPRIT_LINE: FINGERPRINT.culprit_line,
 }
 
 
@@ -246,7 +250,7 @@ def test_a_failure_is_an_error_to_apm_a_snapshot_and_a_cluster(event: str) -> No
             "processor.event": "error",
             "error.id": "uid-1",
             "error.grouping_key": FINGERPRINT.key,
-            "error.grouping_name": "ValueError: order <n>",
+            "error.grouping_name": "ValueError in charge: order <n>",
             "error.exception.handled": False,
             "timestamp.us": AT_US,
             "transaction.sampled": True,
@@ -262,7 +266,7 @@ def test_a_failure_is_an_error_to_apm_a_snapshot_and_a_cluster(event: str) -> No
         "celery-failures",
         f"acme/{FINGERPRINT.key}",
         {
-            **FINGERPRINT_FIELDS,
+            **{name: told for name, told in FINGERPRINT_FIELDS.items() if name != semconv.FINGERPRINT_EXACT},
             **FAILURE_VALUES,
             "@timestamp": MOMENT_NS,
             "celery.first_seen": MOMENT_NS,
@@ -274,6 +278,16 @@ def test_a_failure_is_an_error_to_apm_a_snapshot_and_a_cluster(event: str) -> No
             "service.name": "shop-worker",
         },
     )
+
+
+def test_the_programs_own_word_and_the_users_rules_decide_on_the_cluster() -> None:
+    named = log(semconv.EVENT_TASK_FAILED, **TASK_VALUES, **FAILURE_VALUES, **{semconv.FINGERPRINT_OVERRIDE: "ours"})
+    plain = log(semconv.EVENT_TASK_FAILED, **TASK_VALUES, **FAILURE_VALUES)
+    rules = FailureRules(rules=(Rule("all", "ours", title="Ours", tasks=("*",)),))
+    by_program, by_rule = documents_for(named)[-1], documents_for(plain, rules)[-1]
+    assert by_program.id == by_rule.id != documents_for(plain)[-1].id
+    assert by_program.body[semconv.FINGERPRINT_OVERRIDE] == "ours"
+    assert by_rule.body[semconv.FAILURE_TITLE] == "Ours"
 
 
 def test_owner_and_deployment_stand_in_all_documents_of_a_failure_and_in_those_of_its_span() -> None:

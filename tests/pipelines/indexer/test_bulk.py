@@ -7,11 +7,10 @@ from threading import Event, Thread
 import orjson
 import pytest
 
-from celeryscope_pipelines.elasticsearch import connect
+from celeryscope.service.elasticsearch import ElasticsearchSettings, connect
 from celeryscope_pipelines.indexer.batch import Item, Message
 from celeryscope_pipelines.indexer.bulk import BulkWriter
 from celeryscope_pipelines.indexer.patience import Patience
-from celeryscope_pipelines.settings import ElasticsearchSettings
 
 
 class Picky(ThreadingHTTPServer):

@@ -9,12 +9,12 @@ from elasticsearch import Elasticsearch as Client
 from elasticsearch.helpers import bulk
 
 from celeryscope import semconv
+from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.decode import decode
 from celeryscope_pipelines.documents import documents_for
 from celeryscope_pipelines.provisioning import provision
 from celeryscope_pipelines.provisioning.fields import APM, PREFIXES, RESOURCE, Types, attributes
-from celeryscope_pipelines.settings import ElasticsearchSettings
 from celeryscope_pipelines.views import queries
 from celeryscope_pipelines.views.queries import FailureSelection, LogSelection
 from celeryscope_pipelines.writes import Op, Write
@@ -93,8 +93,8 @@ def test_a_task_is_the_same_question_in_every_index(shop: Store) -> None:
 def test_the_views_find_failures_and_lines(shop: Store) -> None:
     assert shop.count(shop.logs, queries.failure_query(FailureSelection(task="shop.*"))) == 1
     assert shop.count(shop.logs, queries.log_query(LogSelection(task_id=TASK, severity=9))) == 2
-    found = shop.client.search(index=shop.logs, size=0, aggs=queries.cluster_aggregations(10, "latest"))
-    assert len(found["aggregations"]["clusters"]["buckets"]) == 1
+    found = shop.client.search(index=shop.logs, size=0, aggs=queries.cluster_aggregations(10, "latest", {}))
+    assert len(found["aggregations"]["single"]["clusters"]["buckets"]) == 1
 
 
 def test_a_failure_is_found_by_words_of_its_message_and_of_its_stack(shop: Store) -> None:
