@@ -16,19 +16,23 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope.service.settings import ServiceSettings
 from celeryscope.settings import PREFIX, Settings
 from celeryscope_collector.settings import CollectorSettings
-from celeryscope_pipelines.settings import ElasticsearchSettings, IndexerSettings, PipelineSettings, RetentionSettings
+from celeryscope_kibana.settings import KibanaSettings
+from celeryscope_pipelines.settings import IndexerSettings, PipelineSettings, RetentionSettings, WatchSettings
 
 SERVICES: dict[str, type[ServiceSettings]] = {
     "Collector": CollectorSettings,
     "Indexer": IndexerSettings,
+    "Alert watcher": WatchSettings,
     "Retention": RetentionSettings,
     "Status and account": PipelineSettings,
     "Connection to Kafka": KafkaSettings,
     "Connection to Elasticsearch": ElasticsearchSettings,
+    "Connection to Kibana": KibanaSettings,
 }
 
 _INTRODUCTION = """\
@@ -37,6 +41,9 @@ _INTRODUCTION = """\
 
 All settings are environment variables. An unknown name that starts with a process's prefix is refused at the start,
 and all errors are reported together. An empty value counts as unset.
+
+The services (not the workers) also read files named like the variables, in any case, from `/run/secrets`, or the folder
+that `CELERYSCOPE_SECRETS_DIR` names: `/run/secrets/celeryscope_elasticsearch_password`. The environment wins.
 """
 
 _KINDS: dict[Any, str] = {

@@ -22,6 +22,8 @@ class Finished:
     documents: Documents
     spool: dict[str, Any]
     audit: dict[str, Any]
+    elasticsearch: str
+    """Where all of it is."""
 
     def of(self, scenario: str) -> list[Expected]:
         return [item for item in self.expected if item.scenario == scenario]
@@ -37,10 +39,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
         stack.start()
         expected = stack.publish()
         stack.wait_for(expected)
+        stack.product("status", "--record")
         stack.stop_shop()
         spool = stack.spool_status()
         audit = json.loads(stack.product("audit", "--json", "--wait", "30", "--written", str(spool["shipped"])))
         with documents(stack.elasticsearch.url, stack.tenant) as reader:
-            yield Finished(expected, reader.all_attempts(), reader, spool, audit)
+            yield Finished(expected, reader.all_attempts(), reader, spool, audit, stack.elasticsearch.url)
     finally:
         stack.stop()

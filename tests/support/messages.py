@@ -98,10 +98,11 @@ def span(trace_id: str, span_id: str, **attributes: Any) -> bytes:
     )
 
 
-def request(kind: str, tenant: str, *payloads: bytes) -> bytes:
-    """An export request of kind "spans" or "logs", as the collector leaves it."""
-    resource = otlp.attributes({semconv.SERVICE_NAME: "shop", semconv.HOST_NAME: "h1", semconv.TENANT: tenant})
-    key = (orjson.dumps({"attributes": resource}), otlp.scope("celeryscope", "0"))
+def request(kind: str, tenant: str, *payloads: bytes, **resource: str) -> bytes:
+    """An export request of kind "spans" or "logs", as the collector leaves it; ``resource`` as in ``event``."""
+    known = {semconv.SERVICE_NAME: "shop", semconv.HOST_NAME: "h1", semconv.TENANT: tenant}
+    known |= {getattr(semconv, key): value for key, value in resource.items()}
+    key = (orjson.dumps({"attributes": otlp.attributes(known)}), otlp.scope("celeryscope", "0"))
     return otlp.request(kind, {key: payloads})
 
 

@@ -1,0 +1,1 @@
+"""Lens charts: columns (what is counted), and the three kinds of charts that show them."""
