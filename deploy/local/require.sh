@@ -23,6 +23,8 @@ command -v mvn >/dev/null || missing="$missing maven"
 command -v redis-server >/dev/null || missing="$missing redis-server"
 # Not in the search path of everybody.
 [ -x "${RABBITMQ_HOME:-/usr/lib/rabbitmq}/bin/rabbitmq-server" ] || missing="$missing rabbitmq-server"
+# Draws the Kibana views in the tests.
+command -v chromium >/dev/null || missing="$missing chromium"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 [ -z "$missing" ] && exit 0
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from celeryscope.service.yaml_file.problems import models_in
 from celeryscope_collector.prepare import prepared
 from celeryscope_collector.processors_file.models import ProcessorsFile, Step
-from celeryscope_collector.processors_file.problems import models_in
 from celeryscope_collector.processors_file.reading import read_processors
 from support.commands import celeryscope
 

@@ -17,6 +17,7 @@ def machine(tmp_path: Path) -> Path:
         (tmp_path / program).symlink_to(shutil.which(program) or program)
     (tmp_path / "python3").symlink_to(sys.executable)
     install(tmp_path, "rabbitmq/bin/rabbitmq-server")
+    install(tmp_path, "chromium")
     return tmp_path
 
 
@@ -48,9 +49,10 @@ def test_nothing_is_said_when_nothing_is_missing(machine: Path) -> None:
 
 def test_one_line_names_all_that_is_missing(machine: Path) -> None:
     (machine / "rabbitmq/bin/rabbitmq-server").unlink()
+    (machine / "chromium").unlink()
     done = require(machine)
     assert done.returncode == 1
-    packages = "openjdk-17-jre-headless maven redis-server rabbitmq-server"
+    packages = "openjdk-17-jre-headless maven redis-server rabbitmq-server chromium"
     assert done.stderr == f"Please install (names of Debian packages): {packages}\n"
 
 

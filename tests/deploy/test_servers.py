@@ -91,6 +91,16 @@ def test_elasticsearch_finds_what_was_written(elasticsearch: Elasticsearch) -> N
 
 
 @pytest.mark.elasticsearch
+def test_elasticsearch_answers_esql(elasticsearch: Elasticsearch) -> None:
+    url = f"{elasticsearch.url}/test-servers-esql"
+    for document, task in enumerate(("pay", "pay", "ship")):
+        urllib3.request("PUT", f"{url}/_doc/{document}?refresh=true", json={"task": task})
+    question = {"query": "FROM test-servers-esql | STATS times = COUNT(*) BY task.keyword | WHERE times > 1"}
+    answer = urllib3.request("POST", f"{elasticsearch.url}/_query", json=question).json()
+    assert answer["values"] == [[2, "pay"]]
+
+
+@pytest.mark.elasticsearch
 def test_elasticsearch_with_security_wants_its_password(tmp_path: Path) -> None:
     with Elasticsearch(tmp_path, security=True) as server:
         health = f"{server.url}/_cluster/health"

@@ -1,4 +1,4 @@
-"""Elasticsearch: one node of Elastic's own server, with the modules of the integration test distribution.
+"""Elasticsearch: one node of Elastic's own server, with the modules of the integration test distribution and ES|QL.
 
 Elasticsearch refuses to run as root, so for root it runs as ``nobody``. That user may not reach the server's folder
 (pytest's temporary folders and /root are closed to others), so for root its files live in /var/tmp, and a file
@@ -16,11 +16,12 @@ from typing import Any, ClassVar
 import urllib3
 
 from celeryscope.errors import Unavailable
-from servers.download import distribution, unzip_only_folder
+from servers.download import distribution
+from servers.elasticsearch_modules import with_esql
 from servers.java import java
 from servers.process import LOOPBACK, Server, free_port
 
-_VERSION = "8.19.21"
+_VERSION = "8.19.21-esql-2"
 _SHARED = Path("/var/tmp/celeryscope-elasticsearch")
 _USER = "nobody"
 
@@ -33,9 +34,15 @@ transport.port: {transport_port}
 path.data: {home}/data
 path.logs: {home}/logs
 xpack.security.enabled: {security}
-xpack.security.http.ssl.enabled: false
+xpack.security.http.ssl.enabled: {tls}
 cluster.routing.allocation.disk.threshold_enabled: false
 """
+
+_TLS = """\
+xpack.security.http.ssl.certificate: elasticsearch.crt
+xpack.security.http.ssl.key: elasticsearch.key
+"""
+_SECURED_BY = ("roles.yml", "users", "users_roles", "service_tokens", "elasticsearch.crt", "elasticsearch.key")
 
 _JVM_OPTIONS = """\
 -Xms{heap}m
@@ -47,7 +54,11 @@ _JVM_OPTIONS = """\
 
 
 class Elasticsearch(Server):
-    """A node without indices; with ``security``, it asks for ``user`` and ``password`` or an API key."""
+    """A node without indices; with ``security``, it asks for ``user`` and ``password``.
+
+    ``secured_by`` is a folder that deploy/compose/secrets.sh has filled: the node has its users, roles and tokens, and
+    speaks TLS with its certificate; it has no ``user`` of its own then.
+    """
 
     name: ClassVar[str] = "elasticsearch"
     user: ClassVar[str] = "elastic"
@@ -60,18 +71,20 @@ class Elasticsearch(Server):
         *,
         detached: bool = False,
         security: bool = False,
+        secured_by: Path | None = None,
         heap_megabytes: int = 512,
     ) -> None:
         super().__init__(folder, port, detached=detached)
-        self.security = security
+        self.security = security or secured_by is not None
+        self._secured_by = secured_by
         self._heap = heap_megabytes
         self._transport_port = free_port()
         self._home = self.folder if os.geteuid() != 0 else _shared_home(self.folder)
 
     @property
     def url(self) -> str:
-        """``http://host:port``."""
-        return f"http://{LOOPBACK}:{self.port}"
+        """``http://host:port``, or https."""
+        return f"http{'s' if self._secured_by else ''}://{LOOPBACK}:{self.port}"
 
     def prepare(self) -> None:
         """Write the configuration. Raises Unavailable when the password can't be set."""
@@ -85,15 +98,19 @@ class Elasticsearch(Server):
             transport_port=self._transport_port,
             home=self._home,
             security=str(self.security).lower(),
+            tls=str(self._secured_by is not None).lower(),
         )
-        (config / "elasticsearch.yml").write_text(settings)
+        (config / "elasticsearch.yml").write_text(settings + (_TLS if self._secured_by else ""))
         (config / "jvm.options.d" / "local.options").write_text(_JVM_OPTIONS.format(heap=self._heap))
+        if self._secured_by:
+            for name in _SECURED_BY:
+                shutil.copy(self._secured_by / name, config)
         for name in ("data", "logs", "tmp"):
             (self._home / name).mkdir(exist_ok=True)
         if self._home != self.folder:
             (self._home / "owner").write_text(str(self.folder))
             _give_away(self._home)
-        if self.security:
+        if self.security and not self._secured_by:
             self._set_password()
 
     def command(self) -> tuple[list[str], dict[str, Any]]:
@@ -102,10 +119,15 @@ class Elasticsearch(Server):
 
     def ready(self) -> bool:
         """Whether the cluster is at least yellow."""
-        headers = urllib3.make_headers(basic_auth=f"{self.user}:{self.password}") if self.security else {}
         address = f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=1s"
-        answer = urllib3.request("GET", address, headers=headers, timeout=5, retries=False)
-        return answer.status == 200
+        if self._secured_by:
+            login = f"admin:{(self._secured_by / 'admin.password').read_text().strip()}"
+        else:
+            login = f"{self.user}:{self.password}"
+        headers = urllib3.make_headers(basic_auth=login) if self.security else {}
+        authority = str(self._secured_by / "ca.crt") if self._secured_by else None
+        with urllib3.PoolManager(ca_certs=authority) as connections:
+            return connections.request("GET", address, headers=headers, timeout=5, retries=False).status == 200
 
     def storage(self) -> list[Path]:
         """Data and temporary files; for root all of its files in /var/tmp."""
@@ -139,7 +161,7 @@ class Elasticsearch(Server):
             raise Unavailable(f"Elasticsearch's password can't be set: {done.stderr or done.stdout}")
 
     def _distribution(self) -> Path:
-        return distribution(self.name, _VERSION, unzip_only_folder)
+        return distribution(self.name, _VERSION, with_esql)
 
 
 def _shared_home(folder: Path) -> Path:
