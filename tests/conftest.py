@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser
 
 from servers import Elasticsearch, Kafka, RabbitMQ, Redis
+from support.browser import headless_chromium
 
 # On a busy machine any example may take longer than Hypothesis' deadline, whatever it tests.
 settings.register_profile("busy machine", deadline=None)
@@ -34,3 +36,9 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with headless_chromium() as browser:
+        yield browser

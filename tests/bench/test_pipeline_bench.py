@@ -25,7 +25,7 @@ class BenchOnTheSuitesServers(Bench):
     """Measures on servers that run already."""
 
     def __init__(self, folder: Path, kafka: Kafka) -> None:
-        super().__init__(folder, argparse.Namespace(runs=1, quick=True, go_collector=""))
+        super().__init__(folder, argparse.Namespace(runs=1, quick=True, go_collector="", soak_minutes=0))
         self._kafka = kafka
 
     @property

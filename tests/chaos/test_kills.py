@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from redis import Redis
 
 from celeryscope import semconv
 from celeryscope.errors import Unavailable
@@ -31,8 +32,11 @@ def assert_balanced(stack: Stack) -> None:
     stack.stop_shop()
     spool = stack.spool_status()
     assert (spool["pending"], spool["dropped"]) == (0, {})
-    audit = json.loads(stack.product("audit", "--json", "--written", str(spool["shipped"]), "--wait", "60"))
-    assert audit["missing"]["count"] == audit["unaccounted"] == audit["dead_letters"] == 0
+    audit = json.loads(stack.product("audit", "--json", "--wait", "60"))
+    assert audit["missing"]["count"] == audit["dead_letters"] == 0
+    # A shipper that is killed after the collector's answer has not noted it. The next one sends the records again, but
+    # for starts whose ends are there by then, which count as superseded: Kafka may have more than that, never less.
+    assert audit["kafka"]["distinct"] >= spool["shipped"]
 
 
 def assert_each_attempt_is_final_and_once(stack: Stack) -> None:
@@ -50,6 +54,15 @@ def begun_attempts(stack: Stack) -> list[Attempt]:
     with documents(stack.elasticsearch.url, stack.tenant) as reader:
         attempts = reader.all_attempts()
     return [attempt for attempt in attempts if attempt.state in {semconv.STATE_RECEIVED, semconv.STATE_STARTED}]
+
+
+def broker_is_empty(stack: Stack) -> bool:
+    """Whether no message waits, and none is out with a worker: those of a killed one come again after a while.
+
+    Queues are Redis's only lists here, which are gone when they are empty.
+    """
+    with Redis.from_url(stack.redis.url) as redis:
+        return not redis.exists("unacked") and not list(redis.scan_iter(_type="list"))
 
 
 def wait_until(condition: Callable[[], bool], timeout: float = 30) -> None:
@@ -70,7 +83,8 @@ def test_a_worker_that_is_killed_leaves_no_attempt_open_and_the_next_one_ships_w
         output, _ = load.communicate(timeout=60)
     assert load.returncode == 0
     expected = expectations.loads(output)
-    wait_until(lambda: not begun_attempts(running), timeout=90)
+    # A worker that is stopped leaves what it has not begun to the next one: received, without an end.
+    wait_until(lambda: broker_is_empty(running) and not begun_attempts(running), timeout=120)
     (exporting,) = [item.root_id for item in expected if item.scenario == "over the soft time limit"]
     # Its final state may be that of a second delivery, when the worker died before it had acknowledged the first.
     with documents(running.elasticsearch.url, running.tenant) as reader:

@@ -10,8 +10,11 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import bulk
 
 from celeryscope import semconv
+from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope_pipelines.decode import decode
 from celeryscope_pipelines.documents import documents_for
+from celeryscope_pipelines.provisioning import Plan
+from celeryscope_pipelines.provisioning.indices import provision_indices
 from celeryscope_pipelines.records import LOG
 from celeryscope_pipelines.writes import Op, Write
 
@@ -76,8 +79,8 @@ class Day:
     def write(self, url: str) -> None:
         """Index all of it, searchable at once."""
         writes = [write for record in decode(self._request(), LOG).records for write in documents_for(record)]
+        list(provision_indices(ElasticsearchSettings(url=url), Plan()))
         with Elasticsearch(url) as client:
-            _create_templates(client)
             bulk(client, _actions(writes), refresh="wait_for")
 
     def _microseconds(self, age: float) -> int:
@@ -118,23 +121,6 @@ def _actions(writes: Iterable[Write]) -> Iterator[dict[str, Any]]:
         if write.op is Op.VERSIONED:
             action |= {"version": write.version, "version_type": "external"}
         yield {"_op_type": "create" if write.op is Op.CREATE else "index", **action}
-
-
-def _create_templates(client: Elasticsearch) -> None:
-    """What the views need of the product's own templates, at a priority below theirs."""
-    times = ("@timestamp", semconv.SENT_AT, semconv.STARTED_AT, semconv.ENDED_AT, semconv.FIRST_SEEN, semconv.LAST_SEEN)
-    mappings = {
-        "date_detection": False,
-        "dynamic_templates": [{"text": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}}],
-        "properties": {name: {"type": "date_nanos"} for name in times},
-    }
-    for name, pattern, more in (
-        ("views-entities", "celery-*", {}),
-        ("views-logs", f"{semconv.DATA_STREAM_LOGS}-*", {"data_stream": {}}),
-    ):
-        client.indices.put_index_template(
-            name=name, index_patterns=[pattern], priority=450, template={"mappings": mappings}, **more
-        )
 
 
 def shop_day(tenant: str) -> Day:

@@ -12,10 +12,10 @@ from elasticsearch import Elasticsearch as Client
 
 from celeryscope import semconv
 from celeryscope.cli import main
+from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.provisioning import provision
 from celeryscope_pipelines.retention import Keep, enforce
-from celeryscope_pipelines.settings import ElasticsearchSettings
 from servers import Elasticsearch, Kafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
@@ -23,7 +23,14 @@ pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
 Command = Callable[..., Result]
 SINCE_2000 = f"{(datetime.now(UTC) - datetime(2000, 1, 1, tzinfo=UTC)).days}d"
 OLD, RECENT = "1999-12-30T10:00:00Z", "2000-02-01T10:00:00Z"
-ENTITIES = ("celery-failures", "celery-workers", "celery-queues", "celery-schedules")
+ENTITIES = (
+    "celery-failures",
+    "celery-workers",
+    "celery-queues",
+    "celery-schedules",
+    "celery-alerts",
+    "celery-kibana-alerts",
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +94,10 @@ def test_what_was_not_seen_for_long_goes_document_by_document(client: Client, re
     for index in ENTITIES:
         put(client, index, f"{tenant}/old", OLD)
         put(client, index, f"{tenant}/recent", RECENT)
-    would = items(retention("--entities", SINCE_2000, "--failures", SINCE_2000, "--dry-run", "--json"))
+    times = [option for name in ("--entities", "--failures", "--alerts") for option in (name, SINCE_2000)]
+    would = items(retention(*times, "--dry-run", "--json"))
     assert {name: item["documents"] for name, item in would.items()} == dict.fromkeys(ENTITIES, 1)
-    shown = retention("--entities", SINCE_2000, "--failures", SINCE_2000)
-    assert shown.stdout.endswith("4 documents, 0 B of indices deleted\n")
+    assert retention(*times).stdout.endswith("6 documents, 0 B of indices deleted\n")
     for index in ENTITIES:
         assert not client.exists(index=index, id=f"{tenant}/old")
         assert client.exists(index=index, id=f"{tenant}/recent")

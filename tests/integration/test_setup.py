@@ -1,6 +1,7 @@
 """``celeryscope setup`` on a Kafka and an Elasticsearch of its own, emptied before each test."""
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,10 @@ from kafka.admin import ConfigResource, KafkaAdminClient
 from celeryscope import semconv
 from celeryscope.cli import main
 from celeryscope.errors import Unavailable
+from celeryscope.service.rules.adjusting import activate
+from celeryscope.service.rules.reading import read_rules
+from celeryscope_kibana.alerting import rule_body
+from celeryscope_kibana.connectors import connectors
 from servers import Elasticsearch, Kafka
 from servers.process import free_port
 from support.commands import celeryscope, environment
@@ -24,7 +29,15 @@ pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
 Setup = Callable[..., Result]
 TOPICS = [semconv.TOPIC_TRACES, semconv.TOPIC_LOGS, semconv.TOPIC_DEAD_LETTER]
 BEFORE = Path(__file__).parents[1] / "pipelines/provisioning/templates_of_0_1.json"
-ENTITIES = ["celery-failures", "celery-queues", "celery-schedules", "celery-workers"]
+ENTITIES = [
+    "celery-alerts",
+    "celery-failures",
+    "celery-kibana-alerts",
+    "celery-queues",
+    "celery-schedules",
+    "celery-watcher",
+    "celery-workers",
+]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +120,12 @@ def test_the_first_run_creates_everything(setup: Setup, admin: KafkaAdminClient,
     found = _items(setup("--json"))
     assert {action for action, _ in found.values()} == {"created"}
     assert set(TOPICS) <= set(admin.list_topics())
-    assert _templates(client) == ["celeryscope-entities", "celeryscope-logs", "celeryscope-traces"]
+    assert _templates(client) == [
+        "celeryscope-entities",
+        "celeryscope-logs",
+        "celeryscope-traces",
+        "celeryscope-watcher",
+    ]
     assert _indices(client) == ENTITIES
 
 
@@ -128,7 +146,9 @@ def test_the_table_names_each_item_and_counts(setup: Setup) -> None:
     output = setup().output
     assert "celeryscope.dead-letter" in output
     assert "celeryscope-traces" in output
-    assert output.endswith("10 created\n")
+    lines = [line for line in output.splitlines() if " created " in line]
+    assert len(lines) > 10
+    assert output.endswith(f"\n{len(lines)} created\n")
 
 
 def test_what_was_deleted_comes_back(setup: Setup, admin: KafkaAdminClient, client: Client) -> None:
@@ -226,8 +246,31 @@ def test_an_index_made_too_early_gets_the_fields_if_it_can_and_is_named_if_not(s
     assert mapping["properties"][semconv.CLOCK]["type"] == "long"
 
 
+def test_what_kibana_s_rules_write_has_the_fields_of_our_alerts(setup: Setup, client: Client) -> None:
+    setup()
+    index, mine = semconv.INDEX_KIBANA_ALERTS, connectors()
+    before = client.indices.get_mapping(index=index)[index]["mappings"]
+    for number, action in enumerate(rule_body(activate(read_rules())[0], mine)["actions"]):
+        for document in action["params"].get("documents", ()):
+            # What Kibana puts in place of its variables.
+            text = re.sub(r"\{+date\}+", "2026-11-21T10:00:00.000Z", json.dumps(document))
+            client.index(index=index, id=str(number), document=json.loads(re.sub(r"\{+[\w.]+\}+", "there", text)))
+    client.indices.refresh(index=index)
+    assert client.count(index=index, query={"term": {semconv.ALERT_STATUS: "firing"}})["count"] == 1
+    assert client.count(index=index, query={"term": {semconv.ALERT_STATUS: "resolved"}})["count"] == 1
+    assert client.count(index=index, query={"range": {"@timestamp": {"gte": "2026-11-21"}}})["count"] == 2
+    assert client.indices.get_mapping(index=index)[index]["mappings"] == before, "no field is guessed"
+    alerts = client.indices.get_mapping(index=semconv.INDEX_ALERTS)[semconv.INDEX_ALERTS]["mappings"]
+    assert before == alerts
+
+
+def _templates_of_before() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(BEFORE.read_text())
+    return found
+
+
 def _put_templates_of_before(client: Client) -> None:
-    for name, body in json.loads(BEFORE.read_text()).items():
+    for name, body in _templates_of_before().items():
         client.indices.put_index_template(name=name, body=body)
 
 
@@ -247,7 +290,7 @@ def test_an_upgrade_gives_live_indices_the_new_fields_and_keeps_their_documents(
     of_before: Setup, client: Client
 ) -> None:
     found = _items(of_before("--json"))
-    assert {found[name][0] for name in _templates(client)} == {"changed"}
+    assert {name: found[name][0] for name in _templates_of_before()} == dict.fromkeys(_templates_of_before(), "changed")
     assert found[semconv.INDEX_FAILURES] == ("changed", "fields as in the template")
     assert found[semconv.INDEX_WORKERS][0] == "kept"
     assert f"but for {semconv.SPOOL_SUPERSEDED}:" in found[semconv.INDEX_WORKERS][1]

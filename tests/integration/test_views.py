@@ -59,8 +59,8 @@ def test_failures_lists_the_clusters_the_most_frequent_first(celeryscope: Celery
     found = celeryscope.json("failures")
     assert (found["failures"], found["total"]) == (4, 2)
     assert [(cluster["title"], cluster["count"]) for cluster in found["clusters"]] == [
-        ("shop.PaymentDeclined: card expired", 3),
-        ("WorkerLostError: signal <n> (SIGKILL)", 1),
+        ("PaymentDeclined in pay: card expired", 3),
+        ("WorkerLostError in crunch: signal 9 (SIGKILL)", 1),
     ]
     declined = found["clusters"][0]
     assert declined["culprit"]

@@ -48,6 +48,11 @@ def test_the_packages_keep_their_borders() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_list_of_alert_rules_is_current() -> None:
+    done = run(sys.executable, "deploy/docs/alerts_reference.py", "--check", "docs/alerts.md")
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_settings_page_is_current() -> None:
     done = run(sys.executable, "deploy/docs/settings_reference.py", "--check", "docs/settings.md")
     assert done.returncode == 0, done.stderr
@@ -55,11 +60,10 @@ def test_the_settings_page_is_current() -> None:
 
 def test_every_group_of_settings_stands_on_the_page() -> None:
     sources = [path.read_text() for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
-    groups = {
-        name for source in sources for name in re.findall(r"^class (\w+)\(ServiceSettings\)", source, re.MULTILINE)
-    }
+    pattern = re.compile(r"^class (\w+)\((?:ServiceSettings|Credentials)\)", re.MULTILINE)
+    groups = {name for source in sources for name in pattern.findall(source)} - {"Credentials"}
     generator = (ROOT / "deploy" / "docs" / "settings_reference.py").read_text()
-    assert {"CollectorSettings", "KafkaSettings"} <= groups
+    assert {"CollectorSettings", "KafkaSettings", "ElasticsearchSettings"} <= groups
     assert not {name for name in groups if name not in generator}
 
 
@@ -72,7 +76,14 @@ def test_an_outdated_settings_page_is_noticed(tmp_path: Path) -> None:
 
 
 def test_there_are_pins_for_work_here_and_for_each_image() -> None:
-    assert [path.name for path in PINS] == ["base.txt", "collector.txt", "dev.txt", "pipelines.txt"]
+    assert [path.name for path in PINS] == [
+        "base.txt",
+        "collector.txt",
+        "demo.txt",
+        "dev.txt",
+        "kibana.txt",
+        "pipelines.txt",
+    ]
 
 
 @pytest.mark.parametrize("pins", PINS, ids=lambda path: path.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 import session
 from figures import Figure
 from options import list_of
-from pipeline import collector, indexer, latency, memory, scaling
+from pipeline import collector, indexer, latency, memory, scaling, soak
 from pipeline.bench import Bench
 
 _OUTPUT = Path(__file__).parents[3] / "build" / "bench" / "pipeline.json"
@@ -23,7 +23,10 @@ PARTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "latency": latency.figures,
     "scaling": scaling.figures,
     "memory": memory.figures,
+    "soak": soak.figures,
 }
+_ON_REQUEST = {"soak"}
+"""Takes an hour."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure; medians are told [3]")
-    parser.add_argument("--only", type=list_of(tuple(PARTS)), default=list(PARTS), help=", ".join(PARTS))
+    usual = [part for part in PARTS if part not in _ON_REQUEST]
+    parser.add_argument("--only", type=list_of(tuple(PARTS)), default=usual, help=f"{', '.join(PARTS)} [all but soak]")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: for development")
+    parser.add_argument("--soak-minutes", type=int, default=60, help="how long the soak takes [60]")
     parser.add_argument("--go-collector", default="", help="an OpenTelemetry Collector's binary, measured beside ours")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help="the figures' file")
     return parser.parse_args(arguments)

@@ -18,11 +18,13 @@ class Bench:
         """``options.runs``: runs of each figure; ``options.quick``: fewer items a run.
 
         ``options.go_collector``: the binary of an OpenTelemetry Collector to measure beside ours, or "".
+        ``options.soak_minutes``: how long the part ``soak`` takes.
         """
         self.folder = folder
         self.runs: int = options.runs
         self.quick: bool = options.quick
         self.go_collector: str = options.go_collector
+        self.soak_minutes: int = options.soak_minutes
         self._servers = ExitStack()
         self._folders = 0
 
