@@ -78,6 +78,14 @@ bench-worker: $(INSTALLED) ## Measure what a worker pays, beside its peers; BENC
 bench-pipeline: $(INSTALLED) ## Measure what collector and indexer need for an item; BENCH_ARGS="--quick --only collector" narrows it
 	@PYTHONPATH=tests/bench:tests:deploy/local$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m pipeline $(BENCH_ARGS)
 
+.PHONY: bench-clusters
+bench-clusters: $(INSTALLED) ## Score the failure clusters on the labelled corpus, beside two baselines; BENCH_ARGS=--explain tells all faults
+	@PYTHONPATH=tests/bench$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m clusters $(BENCH_ARGS)
+
+.PHONY: bench-alerts
+bench-alerts: $(INSTALLED) ## Let the alert watcher judge a simulated world, and count what it gets right; BENCH_ARGS="--quick --only deploy"
+	@PYTHONPATH=tests/bench:tests:deploy/local$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m alerts $(BENCH_ARGS)
+
 .PHONY: chaos
 chaos: $(INSTALLED) ## Let everything fail in turn under load, and count; CHAOS_ARGS="--quick --seed 7" (about 20 minutes without)
 	@PYTHONPATH=tests:tests/bench:deploy/local:deploy/demo$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m chaos $(CHAOS_ARGS)
@@ -89,21 +97,31 @@ lint: $(INSTALLED) ## Check style, types, the rules between packages and the gen
 	@$(VENV)/bin/mypy --no-error-summary
 	@$(VENV)/bin/lint-imports | grep -v '^$$' | tail -1; exit $${PIPESTATUS[0]}
 	@$(PYTHON) deploy/docs/settings_reference.py --check docs/settings.md
+	@$(PYTHON) deploy/docs/alerts_reference.py --check docs/alerts.md
+	@$(PYTHON) deploy/docs/kibana_bundle.py --check
 
 .PHONY: format
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	@$(VENV)/bin/ruff check --quiet --fix . ; $(VENV)/bin/ruff format --quiet .
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write docs/settings.md from the settings themselves
+docs: $(INSTALLED) ## Write docs/settings.md from the settings, docs/alerts.md from the rules, and Kibana's bundle from its sources
 	@$(PYTHON) deploy/docs/settings_reference.py docs/settings.md
+	@$(PYTHON) deploy/docs/alerts_reference.py docs/alerts.md
+	@$(PYTHON) deploy/docs/kibana_bundle.py
+
+.PHONY: screenshots
+screenshots: $(INSTALLED) ## Draw docs/images again, from a run of the demo, with the Vega of Kibana in Chromium
+	@PYTHONPATH=tests:deploy/local:deploy/demo$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) tests/kibana/screenshots.py docs/images
 
 .PHONY: lock
 lock: $(INSTALLED) ## Pin the dependencies again; LOCK_ARGS=--upgrade takes newer versions
 	@$(LOCK) --all-extras --group dev --group bench -c requirements/constraints.txt -o requirements/dev.txt
 	@$(LOCK) -c requirements/dev.txt -o requirements/base.txt
+	@$(LOCK) --group demo -c requirements/dev.txt -o requirements/demo.txt
 	@$(LOCK) --extra collector -c requirements/dev.txt -o requirements/collector.txt
 	@$(LOCK) --extra pipelines -c requirements/dev.txt -o requirements/pipelines.txt
+	@$(LOCK) --extra kibana -c requirements/dev.txt -o requirements/kibana.txt
 
 .PHONY: clean
 clean: ## Stop the demo's stack and remove all that make created here; downloads of servers stay
