@@ -7,7 +7,7 @@ import pytest
 
 from chaos.__main__ import main
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 FAULTS = "indexer 1 killed,collector killed,indexer - Kafka cut"
 
 

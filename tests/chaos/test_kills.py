@@ -16,7 +16,7 @@ from demo.stack import Stack
 from shop import expected as expectations
 from shop.expected import Attempts, Expected
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from shop.expected import Expected
 
 from .conftest import Finished
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 FAILING = [
     "a chain that stops",

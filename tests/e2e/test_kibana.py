@@ -21,7 +21,7 @@ from support.kibana import Canvas, VegaPanel, answered, canvas, requests, vega_m
 from support.kql import query_of
 from support.lens import search_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 WHOLE = Bundle(bundle())
 CHARTS = [panel for panel in WHOLE.panels() if panel.lens]

@@ -54,12 +54,12 @@ class Agent:
     def stop(self) -> int:
         """Ask it to end; its exit code."""
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(90)
 
     def run(self) -> subprocess.CompletedProcess[str]:
         """Run it to its end, with ``--once``."""
         command = [*self._command, "--once"]
-        return subprocess.run(command, env=self._environ, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=self._environ, capture_output=True, text=True, timeout=150, check=False)
 
     def said(self) -> str:
         return self.log.read_text() if self.log.exists() else ""

@@ -26,7 +26,7 @@ def environment(kafka: str, elasticsearch: str, **more: str) -> dict[str, str]:
     }
 
 
-def celeryscope(environ: dict[str, str], *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+def celeryscope(environ: dict[str, str], *arguments: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
         [CELERYSCOPE, *arguments], env=environ, capture_output=True, text=True, timeout=timeout, check=False
@@ -56,7 +56,7 @@ class IndexerProcess:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(120)
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -71,11 +71,11 @@ class IndexerProcess:
     def stop(self) -> int:
         """Ask it to stop; its exit code."""
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(120)
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

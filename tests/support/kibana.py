@@ -39,7 +39,7 @@ def vega_modules() -> Path:
             shutil.copy(PACKAGES / name, folder / name)
         environment = {**os.environ, "PATH": f"{Path(program('node')).parent}:{os.environ['PATH']}"}
         command = [program("npm"), "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(command, cwd=folder, env=environment, check=True, timeout=120)
+        subprocess.run(command, cwd=folder, env=environment, check=True, timeout=400)
         (folder / "complete").touch()
     return folder / "node_modules"
 

@@ -83,7 +83,7 @@ class Worker:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(120)
 
     def kill(self) -> None:
         self.process.kill()
@@ -97,7 +97,7 @@ class Worker:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=150,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ from support.sink import Sink
 from support.waiting import until
 from support.workers import Worker
 
-pytestmark = [pytest.mark.redis, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.redis
 
 
 def finals(sink: Sink) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from support.sink import Sink
 from support.waiting import until
 from support.workers import Worker
 
-pytestmark = [pytest.mark.redis, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.redis
 
 CAN_TERMINATE = {"prefork", "gevent", "eventlet"}
 RUNS = [*((pool, "redis") for pool in POOLS), ("prefork", "rabbitmq")]
