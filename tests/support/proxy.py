@@ -71,6 +71,11 @@ class Proxy:
             client.close()
             return
         with self._lock:
+            # Cut while we were connecting: nobody else will reset this one.
+            if self._is_cut:
+                client.close()
+                server.close()
+                return
             self._open |= {client, server}
         for source, sink in ((client, server), (server, client)):
             threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
