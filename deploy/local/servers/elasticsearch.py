@@ -5,6 +5,7 @@ Elasticsearch refuses to run as root, so for root it runs as ``nobody``. That us
 ``owner`` there names the folder they belong to.
 """
 
+import contextlib
 import hashlib
 import os
 import pwd
@@ -177,5 +178,7 @@ def _give_away(home: Path) -> None:
 def _sweep() -> None:
     """Delete the files of servers whose folder is gone: pytest deletes old temporary folders, but not these."""
     for owner in _SHARED.glob("*/owner"):
-        if not Path(owner.read_text()).is_dir():
-            shutil.rmtree(owner.parent, ignore_errors=True)
+        # Another process may sweep at the same time.
+        with contextlib.suppress(FileNotFoundError):
+            if not Path(owner.read_text()).is_dir():
+                shutil.rmtree(owner.parent, ignore_errors=True)

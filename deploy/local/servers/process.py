@@ -65,7 +65,7 @@ class Server(ABC):
         """The folders that hold the server's data."""
         return []
 
-    def start(self, timeout: float = 90) -> None:
+    def start(self, timeout: float = 180) -> None:
         """Start the server and return when it is really ready; nothing happens when it already is.
 
         Raises Unavailable, with the end of its log, when it ends or isn't ready in ``timeout`` seconds (a first
@@ -83,7 +83,7 @@ class Server(ABC):
         finally:
             say("", self.name)
 
-    def stop(self, timeout: float = 30) -> None:
+    def stop(self, timeout: float = 90) -> None:
         """Ask the server to end, wait for it, and kill it when it has not ended after ``timeout`` seconds."""
         process = self._process()
         if process is not None:
@@ -188,8 +188,9 @@ class Server(ABC):
         return recorded
 
     def _process(self) -> psutil.Process | None:
-        if self._child is not None and self._child.poll() is not None:
-            return None
+        if self._child is not None:
+            # Ours until we have waited for it, whatever time a clock that is put right says it started at.
+            return psutil.Process(self._child.pid) if self._child.poll() is None else None
         recorded = self._recorded()
         with contextlib.suppress(psutil.NoSuchProcess, KeyError):
             process = psutil.Process(recorded["pid"])
