@@ -1,14 +1,17 @@
 """Reads what a process of ours tells on /metrics."""
 
+import ssl
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from celeryscope.errors import Unavailable
+from celeryscope_pipelines.addresses import Process
 
 _TIMEOUT = urllib3.Timeout(connect=1.0, read=5.0)
 
@@ -41,10 +44,13 @@ class Exposition:
         return sums
 
 
-def read_exposition(url: str) -> Exposition:
-    """What the process at ``url`` (``http://host:port``) tells now. Raises Unavailable when it doesn't."""
+def read_exposition(process: Process, tls: ssl.SSLContext) -> Exposition:
+    """What a process tells now. Raises Unavailable when it doesn't."""
+    url = process.url
+    named: dict[str, Any] = {"server_hostname": process.name, "assert_hostname": process.name} if process.name else {}
     try:
-        answer = urllib3.request("GET", f"{url.rstrip('/')}/metrics", timeout=_TIMEOUT, retries=False)
+        with urllib3.PoolManager(ssl_context=tls, timeout=_TIMEOUT, retries=False, **named) as pool:
+            answer = pool.request("GET", f"{url.rstrip('/')}/metrics")
         if answer.status != 200:
             raise Unavailable(f"{url}/metrics answers {answer.status}.")
         families = list(text_string_to_metric_families(answer.data.decode()))

@@ -14,11 +14,14 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from celeryscope import semconv
-from celeryscope.errors import NotFound, Rejected
+from celeryscope.errors import NotFound, Rejected, Unavailable
 from celeryscope.service.elasticsearch import our_errors
 from celeryscope.service.kafka import KafkaSettings
+from celeryscope_pipelines.account.balance import Collectors
 from celeryscope_pipelines.dead_letters import read_dead_letters
 from celeryscope_pipelines.lag import PartitionLag, lag_of, oldest_of
+from celeryscope_pipelines.processes import IndexerTold, of_collectors, of_indexers
+from celeryscope_pipelines.settings import PipelineSettings
 from celeryscope_pipelines.views.documents import iso
 from celeryscope_pipelines.views.pipeline import Pipeline
 from celeryscope_pipelines.writes import Op, Write
@@ -54,6 +57,18 @@ def measure_kafka(client: Elasticsearch, kafka: KafkaSettings, group: str, now: 
     write(client, documents_of(letters, semconv.DEFAULT_TENANT, now))
 
 
+def measure_processes(client: Elasticsearch, settings: PipelineSettings, now: datetime) -> None:
+    """Write down what collectors and indexers tell, likewise.
+
+    Raises Unavailable when one of them tells nothing; what the others told is written then.
+    """
+    collectors, (indexers, silent) = of_collectors(settings), of_indexers(settings)
+    write(client, documents_of(_of_processes(collectors, indexers), semconv.DEFAULT_TENANT, now))
+    missing = [f"the collector {url} tells nothing" for url in collectors.unreachable] + [str(why) for why in silent]
+    if missing:
+        raise Unavailable("; ".join(missing))
+
+
 def _letters(kafka: KafkaSettings, since: datetime) -> Counter[str]:
     try:
         with closing(read_dead_letters(kafka, since)) as letters:
@@ -66,12 +81,7 @@ def measured_of(pipeline: Pipeline, now: datetime) -> Iterator[Measured]:
     """All measures that are known; what could not be asked has none."""
     yield from of_kafka(pipeline.partitions, pipeline.fresh_letters or {}, now)
     yield semconv.MEASURE_INDEXED, "elasticsearch", pipeline.indexed_per_second
-    if pipeline.collectors.reached:
-        yield semconv.MEASURE_ACCEPTED, "collectors", pipeline.collectors.accepted
-        yield from _each(semconv.MEASURE_REFUSED, pipeline.collectors.refused)
-        yield from _each(semconv.MEASURE_DROPPED, pipeline.collectors.dropped)
-    for indexer in pipeline.indexers:
-        yield semconv.MEASURE_WAITING, indexer.url, float(indexer.waiting)
+    yield from _of_processes(pipeline.collectors, pipeline.indexers)
 
 
 def of_kafka(partitions: Iterable[PartitionLag], letters: Mapping[str, int], now: datetime) -> Iterator[Measured]:
@@ -99,6 +109,15 @@ def write(client: Elasticsearch, writes: Iterable[Write]) -> None:
         verdict = next(iter(item.values()))
         if verdict["status"] >= 300 and verdict["status"] != _CONFLICT:
             raise Rejected("measurement", f"Elasticsearch refuses a measurement: {verdict['error']['reason']}")
+
+
+def _of_processes(collectors: Collectors, indexers: Iterable[IndexerTold]) -> Iterator[Measured]:
+    if collectors.reached:
+        yield semconv.MEASURE_ACCEPTED, "collectors", collectors.accepted
+        yield from _each(semconv.MEASURE_REFUSED, collectors.refused)
+        yield from _each(semconv.MEASURE_DROPPED, collectors.dropped)
+    for indexer in indexers:
+        yield semconv.MEASURE_WAITING, indexer.url, float(indexer.waiting)
 
 
 def _of_topic(topic: str, partitions: list[PartitionLag], now: datetime) -> Iterator[Measured]:

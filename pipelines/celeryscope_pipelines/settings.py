@@ -1,11 +1,13 @@
 """Settings of the indexer, of retention, and of the commands that ask the pipeline's processes."""
 
 import re
+import ssl
 from typing import Literal
 
 from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from celeryscope.errors import ConfigError
 from celeryscope.service.kibana_views import SPACE_PATTERN
 from celeryscope.service.settings import ServiceSettings
 from celeryscope_pipelines.durations import seconds
@@ -43,17 +45,38 @@ class PipelineSettings(ServiceSettings):
 
     collectors: str = Field(
         "http://127.0.0.1:4318",
-        description="Collectors whose /metrics are read, `http(s)://host:port`, comma-separated.",
+        description="Collectors whose /metrics are read, `http(s)://host:port`, comma-separated; "
+        "`dns+http(s)://name:port` is each process that the name has an address of.",
     )
     indexers: str = Field("http://127.0.0.1:9465", description="Indexers to read /metrics of, likewise.")
+    ca_file: FilePath | None = Field(None, description="CA certificates (PEM) that sign the certificates of these.")
+    client_cert_file: FilePath | None = Field(None, description="Client certificate (PEM), when they ask for one.")
+    client_key_file: FilePath | None = Field(None, description="Key of the client certificate (PEM).")
 
     @field_validator("collectors", "indexers")
     @classmethod
     def _without_secrets(cls, urls: str) -> str:
         # They are shown as they are. A user in them would not even be sent.
-        if not all(_PROCESS.fullmatch(url) for url in _each(urls)):
+        if not all(_PROCESS.fullmatch(url.removeprefix("dns+")) for url in _each(urls)):
             raise ValueError("each address must be http(s)://host:port, without a user")
         return urls
+
+    @property
+    def named(self) -> "PipelineSettings":
+        """Without the addresses that nobody has set: nothing may be there."""
+        unset = {"collectors", "indexers"} - self.model_fields_set
+        return self.model_copy(update=dict.fromkeys(unset, ""))
+
+    def tls(self) -> ssl.SSLContext:
+        """How to know them, and be known. Raises ConfigError for files that are no certificates."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.client_cert_file:
+                context.load_cert_chain(self.client_cert_file, self.client_key_file)
+        except OSError as error:
+            files = "CELERYSCOPE_PIPELINE_CA_FILE, _CLIENT_CERT_FILE and _CLIENT_KEY_FILE"
+            raise ConfigError(f"{files} can't be used as they are: {error}") from error
+        return context
 
     @property
     def collector_urls(self) -> tuple[str, ...]:
@@ -138,7 +161,8 @@ class WatchSettings(ServiceSettings):
     lease: float = Field(30.0, ge=5, description="Seconds of silence after which another watcher takes over.")
     pipeline: bool = Field(
         False,
-        description="Ask Kafka for lag and dead letters, for the rules about them; needs `CELERYSCOPE_KAFKA_*`.",
+        description="Ask Kafka for lag and dead letters, for the rules about them; needs `CELERYSCOPE_KAFKA_*`. Also "
+        "the collectors and indexers, if `CELERYSCOPE_PIPELINE_*` names them.",
     )
     kibana_url: str | None = Field(
         None,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -64,6 +65,15 @@ def test_its_certificates_hold_for_strict_clients_too(secrets: Path, service: st
 
 def test_the_watcher_asks_kafka_so_that_the_rules_about_the_pipeline_work() -> None:
     assert OURS["watcher"]["environment"]["CELERYSCOPE_WATCH_PIPELINE"] == "true"
+
+
+def test_the_watcher_reads_the_metrics_of_processes_that_are_there() -> None:
+    watcher = OURS["watcher"]
+    environ = watcher["environment"]
+    for name in ("COLLECTORS", "INDEXERS"):
+        address = urlsplit(environ[f"CELERYSCOPE_PIPELINE_{name}"].removeprefix("dns+"))
+        assert address.hostname in OURS
+    assert environ["CELERYSCOPE_PIPELINE_CA_FILE"].removeprefix("/run/secrets/") in watcher["secrets"]
 
 
 def test_every_secret_of_a_service_is_declared_and_each_that_is_declared_is_used() -> None:

@@ -22,6 +22,7 @@ EVERYTHING = (
     "indexer.autoscaling.enabled=true",
     "indexer.autoscaling.authenticationRef=kafka",
     "kafka.caSecret=kafka-ca",
+    "collector.caSecret=collector-ca",
     "kafka.existingSecret=kafka",
     "elasticsearch.caSecret=elasticsearch-ca",
     "watcher.rulesConfigMap=rules",
@@ -158,6 +159,41 @@ def test_a_probe_asks_the_port_only_where_clients_must_show_certificates(helm: H
     assert {probe["httpGet"]["scheme"] for probe in probes()} == {"HTTPS"}
     with_certificates = probes("collector.settings.SSL_CLIENT_CA=/etc/celeryscope/tls/ca.crt")
     assert [probe.get("tcpSocket") for probe in with_certificates] == 3 * [{"port": "otlp-http"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "collectors"),
+    [
+        ((), None),
+        (("collector.tlsSecret=",), "dns+http://celeryscope-collector-each:4318"),
+        (("collector.caSecret=ca",), "dns+https://celeryscope-collector-each:4318"),
+        (("collector.caSecret=ca", "collector.settings.SSL_CLIENT_CA=/ca"), None),
+    ],
+)
+def test_the_watcher_reads_the_metrics_of_each_that_it_can_know(
+    helm: Helm, values: tuple[str, ...], collectors: str | None
+) -> None:
+    documents = _rendered(helm, *values)
+    (container,) = _pods(documents)["celeryscope-watcher"]["containers"]
+    environ = {item["name"]: item.get("value") for item in container["env"]}
+    assert environ.get("CELERYSCOPE_PIPELINE_COLLECTORS") == collectors
+    assert environ["CELERYSCOPE_PIPELINE_INDEXERS"] == "dns+http://celeryscope-indexer-each:9465"
+    assert ("CELERYSCOPE_PIPELINE_CA_FILE" in environ) == ("collector.caSecret=ca" in values)
+    headless = {
+        document["metadata"]["name"]: document["spec"]["ports"][0]["port"]
+        for document in documents
+        if document["kind"] == "Service" and document["spec"].get("clusterIP") == "None"
+    }
+    assert headless == {"celeryscope-collector-each": 4318, "celeryscope-indexer-each": 9465}
+    watcher = {"app.kubernetes.io/component": "watcher"}
+    for policy in (document for document in documents if document["kind"] == "NetworkPolicy"):
+        if policy["metadata"]["name"].endswith(("-collector", "-indexer")):
+            allowed = [peer["podSelector"].get("matchLabels", {}) for peer in _peers(policy) if "podSelector" in peer]
+            assert any(watcher.items() <= labels.items() for labels in allowed)
+
+
+def _peers(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    return [peer for rule in policy["spec"]["ingress"] for peer in rule["from"]]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from celeryscope import semconv
 from celeryscope_pipelines import measurements
 from celeryscope_pipelines.account.balance import Collectors
 from celeryscope_pipelines.lag import PartitionLag
-from celeryscope_pipelines.views.pipeline import IndexerTold, Pipeline
+from celeryscope_pipelines.processes import IndexerTold
+from celeryscope_pipelines.views.pipeline import Pipeline
 from servers import Elasticsearch
 
 NOW = datetime(2026, 11, 21, 20, 15, 30, tzinfo=UTC)

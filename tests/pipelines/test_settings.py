@@ -21,11 +21,24 @@ def test_an_address_without_a_port_gets_the_usual_one(given: str, means: str) ->
     assert ElasticsearchSettings.load(url=given).url == means
 
 
+def test_only_processes_that_somebody_has_named_are_asked_by_the_watcher() -> None:
+    named = PipelineSettings.load(indexers="http://one:9465").named
+    assert (named.collector_urls, named.indexer_urls) == ((), ("http://one:9465",))
+
+
+def test_files_that_are_no_certificates_are_told(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("hunter2")
+    with pytest.raises(ConfigError, match="CELERYSCOPE_PIPELINE_CA_FILE") as raised:
+        PipelineSettings.load(ca_file=tmp_path / "ca.pem").tls()
+    assert "hunter2" not in str(raised.value)
+
+
 def test_a_process_may_stand_behind_a_path_of_a_proxy() -> None:
-    given = "http://[::1]:4318, https://proxy/collectors/1/"
+    given = "http://[::1]:4318, https://proxy/collectors/1/, dns+https://collectors:4318"
     assert PipelineSettings.load(collectors=given).collector_urls == (
         "http://[::1]:4318",
         "https://proxy/collectors/1/",
+        "dns+https://collectors:4318",
     )
 
 

@@ -1,7 +1,7 @@
 """Pipeline health: does everything arrive, how late, what was refused, dropped, put aside, what waits in spools?
 
-Lag, refusals and dead letters are known to Kafka and to the services' ``/metrics`` only; ``celeryscope status
---record`` writes them into the logs, as `celery.pipeline.measured`.
+Lag, refusals and dead letters are known to Kafka and to the services' ``/metrics`` only; the watcher (or ``celeryscope
+status --record``) writes them into the logs, as `celery.pipeline.measured`.
 """
 
 from celeryscope import semconv

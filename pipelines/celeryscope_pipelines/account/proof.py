@@ -13,10 +13,11 @@ from celeryscope import semconv
 from celeryscope.errors import Unavailable
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.account.balance import Account, Workers
-from celeryscope_pipelines.account.collectors import of_collectors
 from celeryscope_pipelines.account.expected import TOPICS, Expected, expected_records, put_aside
 from celeryscope_pipelines.account.lookup import Lookup
 from celeryscope_pipelines.account.senders import of_heartbeats, of_spools
+from celeryscope_pipelines.processes import of_collectors
+from celeryscope_pipelines.settings import PipelineSettings
 from celeryscope_pipelines.topic_reader import complete_since, expired
 
 _PAUSE = 0.5
@@ -35,8 +36,8 @@ class Question:
     """How many records were shipped, when somebody knows."""
     spools: tuple[Path, ...] = ()
     """Spools of all senders, when they are on this machine; else the workers' heartbeats are asked."""
-    collectors: tuple[str, ...] = ()
-    """Collectors to ask what they dropped."""
+    asked: PipelineSettings | None = None
+    """Tells of the collectors to ask what they dropped."""
 
     @property
     def exact(self) -> bool:
@@ -82,7 +83,8 @@ def _read(
         account.doubled += len(found.doubled)
         account.found.update(chunk[identity].kind for identity in found.there)
         absent |= {identity: expected for identity, expected in chunk.items() if identity not in found.there}
-    account.collectors = of_collectors(question.collectors)
+    if question.asked:
+        account.collectors = of_collectors(question.asked)
     account.letters_gone = expired(kafka, semconv.TOPIC_DEAD_LETTER)
     return account, absent
 

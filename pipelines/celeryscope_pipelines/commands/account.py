@@ -62,7 +62,7 @@ def account(
         raise click.UsageError(
             "--spool and --written count all records there ever were; leave --since and --until out."
         )
-    asked = PipelineSettings.load(collectors=",".join(collectors) or None).collector_urls
+    asked = PipelineSettings.load(collectors=",".join(collectors) or None)
     question = Question(since, until, tenant, written, spools, asked)
     with connect(ElasticsearchSettings.load()) as client, Console(stderr=True).status("Looking up every record …"):
         found = prove(KafkaSettings.load(), client, question, wait)

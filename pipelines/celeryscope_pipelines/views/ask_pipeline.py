@@ -3,18 +3,15 @@
 from collections import Counter
 from datetime import datetime, timedelta
 
-from celeryscope.errors import CeleryscopeError, Unavailable
+from celeryscope.errors import CeleryscopeError
 from celeryscope.service.kafka import KafkaSettings
-from celeryscope_pipelines.account.collectors import of_collectors
 from celeryscope_pipelines.dead_letters import read_dead_letters
-from celeryscope_pipelines.exposition import read_exposition
 from celeryscope_pipelines.lag import PartitionLag, lag_of
 from celeryscope_pipelines.measurements import LETTERS_WITHIN
+from celeryscope_pipelines.processes import of_collectors, of_indexers
 from celeryscope_pipelines.settings import IndexerSettings, PipelineSettings
 from celeryscope_pipelines.views.fetch import Store
-from celeryscope_pipelines.views.pipeline import IndexerTold, Pipeline
-
-_PREFIX = "celeryscope_indexer"
+from celeryscope_pipelines.views.pipeline import Pipeline
 
 
 def ask_pipeline(store: Store, since: datetime, now: datetime) -> Pipeline:
@@ -29,13 +26,9 @@ def ask_pipeline(store: Store, since: datetime, now: datetime) -> Pipeline:
         letters, fresh = _letters(kafka, since, now - LETTERS_WITHIN)
     except CeleryscopeError as error:
         unreachable.append(str(error))
-    indexers: list[IndexerTold] = []
-    for url in settings.indexer_urls:
-        try:
-            indexers.append(_indexer(url))
-        except Unavailable as error:
-            unreachable.append(str(error))
-    collectors = of_collectors(settings.collector_urls)
+    indexers, silent = of_indexers(settings)
+    unreachable += map(str, silent)
+    collectors = of_collectors(settings)
     unreachable += [f"the collector {url} tells nothing." for url in collectors.unreachable]
     return Pipeline(
         partitions=tuple(partitions),
@@ -56,16 +49,3 @@ def _letters(kafka: KafkaSettings, *since: datetime) -> tuple[Counter[str], ...]
             if letter.time >= begin:
                 count[letter.reason] += 1
     return counts
-
-
-def _indexer(url: str) -> IndexerTold:
-    told = read_exposition(url)
-    documents = told.by(f"{_PREFIX}_documents_total", "result")
-    return IndexerTold(
-        url=url,
-        waiting=told.total(f"{_PREFIX}_waiting") > 0,
-        written=documents["written"],
-        unchanged=documents["unchanged"],
-        dead_letters=told.by(f"{_PREFIX}_dead_letters_total", "reason"),
-        retries=told.by(f"{_PREFIX}_retries_total", "reason"),
-    )

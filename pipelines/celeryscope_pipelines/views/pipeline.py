@@ -11,21 +11,9 @@ from rich.text import Text
 from celeryscope.service.terminal import plain_table
 from celeryscope_pipelines.account.balance import Collectors
 from celeryscope_pipelines.lag import PartitionLag, oldest_of
+from celeryscope_pipelines.processes import IndexerTold
 from celeryscope_pipelines.views.documents import iso
 from celeryscope_pipelines.views.wording import Clock, counted, one_line
-
-
-@dataclass(frozen=True, slots=True)
-class IndexerTold:
-    """What one indexer tells on /metrics, since it started."""
-
-    url: str
-    waiting: bool
-    """Whether it can write nothing now, because a server is away."""
-    written: int
-    unchanged: int
-    dead_letters: Mapping[str, int]
-    retries: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,14 @@ from celeryscope.service.kafka import KafkaSettings
 from celeryscope.service.kibana_views import Kibana
 from celeryscope.service.rules.adjusting import ActiveRule, settings_file
 from celeryscope.service.rules.reading import read_rules
-from celeryscope_pipelines.measurements import measure_kafka
-from celeryscope_pipelines.settings import IndexerSettings, WatchSettings
+from celeryscope_pipelines.measurements import measure_kafka, measure_processes
+from celeryscope_pipelines.settings import IndexerSettings, PipelineSettings, WatchSettings
 from celeryscope_pipelines.watcher.incidents import Pace
 from celeryscope_pipelines.watcher.lease import Lease
 from celeryscope_pipelines.watcher.notifying import Notifier
 from celeryscope_pipelines.watcher.watcher import Watcher
+
+Measure = Callable[[datetime], None]
 
 
 @dataclass(slots=True)
@@ -31,8 +33,8 @@ class Watching:
     rules: tuple[ActiveRule, ...]
     watcher: Watcher
     lease: Lease
-    measure: Callable[[datetime], None] | None
-    """Writes down what Kafka tells, if it is to be asked."""
+    measures: tuple[Measure, ...]
+    """Each writes down a part of how the pipeline is."""
 
 
 def build(settings: WatchSettings, elasticsearch: ElasticsearchSettings) -> Watching:
@@ -48,7 +50,9 @@ def build(settings: WatchSettings, elasticsearch: ElasticsearchSettings) -> Watc
     )
     holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
     lease = Lease(client, settings.name, holder, settings.lease)
-    measure = None
-    if settings.pipeline:
-        measure = partial(measure_kafka, client, KafkaSettings.load(), IndexerSettings.load().group_id)
-    return Watching(client, rules, watcher, lease, measure)
+    return Watching(client, rules, watcher, lease, _measures(client) if settings.pipeline else ())
+
+
+def _measures(client: Elasticsearch) -> tuple[Measure, ...]:
+    kafka = partial(measure_kafka, client, KafkaSettings.load(), IndexerSettings.load().group_id)
+    return kafka, partial(measure_processes, client, PipelineSettings.load().named)

@@ -3,6 +3,7 @@
 import logging
 import signal
 import time
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from threading import Event
 
@@ -15,13 +16,13 @@ from celeryscope_pipelines.health import HealthServer
 from celeryscope_pipelines.settings import WatchSettings
 from celeryscope_pipelines.watcher import metrics
 from celeryscope_pipelines.watcher.alerts import Change
-from celeryscope_pipelines.watcher.build import Watching, build
+from celeryscope_pipelines.watcher.build import Measure, Watching, build
 from celeryscope_pipelines.watcher.store import Outdated
 
 logger = logging.getLogger(__name__)
 
 _MEASURE_INTERVAL = 15.0
-_NOT_ASKED = "The pipeline's lag and dead letters could not be asked; all other rules are evaluated."
+_NOT_ASKED = "A part of the pipeline could not be asked; all rules that do not need it are evaluated."
 
 
 def run(settings: WatchSettings, elasticsearch: ElasticsearchSettings) -> None:
@@ -65,11 +66,8 @@ def run_once(settings: WatchSettings, elasticsearch: ElasticsearchSettings) -> l
     if not watching.lease.hold(now.isoformat(), time.monotonic()):
         raise Unavailable(f"Another watcher is active: {watching.lease.held_by}. Nothing was evaluated.")
     try:
-        if watching.measure:
-            try:
-                watching.measure(now)
-            except CeleryscopeError as error:
-                logger.warning("%s %s", _NOT_ASKED, error)
+        for _, error in _failing(watching.measures, now):
+            logger.warning("%s %s", _NOT_ASKED, error)
         return watching.watcher.tick(now)
     finally:
         watching.lease.release(now.isoformat())
@@ -83,7 +81,7 @@ class _Turns:
         self._watching = watching
         self._was_active = False
         self._measured_at = 0.0
-        self._not_measured = False
+        self._silent = frozenset[Measure]()
         self.trouble = "not started yet"
 
     def take(self) -> None:
@@ -122,16 +120,22 @@ class _Turns:
             logger.warning("%s This one waits.", error)
 
     def _measure(self, now: datetime) -> None:
-        if not self._watching.measure or time.monotonic() - self._measured_at < _MEASURE_INTERVAL:
+        if time.monotonic() - self._measured_at < _MEASURE_INTERVAL:
             return
         self._measured_at = time.monotonic()
+        failing = dict(_failing(self._watching.measures, now))
+        for measure in failing.keys() - self._silent:
+            logger.warning("%s (Told once.) %s", _NOT_ASKED, failing[measure])
+        self._silent = frozenset(failing)
+
+
+def _failing(measures: Iterable[Measure], now: datetime) -> Iterator[tuple[Measure, CeleryscopeError]]:
+    """Measure all, and tell which could not be."""
+    for measure in measures:
         try:
-            self._watching.measure(now)
-            self._not_measured = False
+            measure(now)
         except CeleryscopeError as error:
-            if not self._not_measured:
-                logger.warning("%s (Told once.) %s", _NOT_ASKED, error)
-            self._not_measured = True
+            yield measure, error
 
 
 @our_errors()

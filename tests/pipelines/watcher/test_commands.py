@@ -89,12 +89,17 @@ def test_a_kafka_that_is_away_is_told_and_all_rules_are_evaluated_all_the_same(
     others = ("telemetry-late", "telemetry-silent")
     path = tmp_path / "alerts.yaml"
     path.write_text("rules: {" + ", ".join(f"{rule}: {{enabled: false}}" for rule in others) + "}\n")
-    away = {"CELERYSCOPE_WATCH_PIPELINE": "true", "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
+    away = {
+        "CELERYSCOPE_WATCH_PIPELINE": "true",
+        "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+        "CELERYSCOPE_PIPELINE_COLLECTORS": f"http://127.0.0.1:{free_port()}",
+    }
     done = run(watch, "--once", CELERYSCOPE_WATCH_NAME=uuid4().hex, CELERYSCOPE_WATCH_RULES=str(path), **away)
     assert done.exit_code == 0, done.exception
     assert f"firing: worker-down: Worker {dead_worker}" in done.stdout
-    (told,) = [line for line in done.stderr.splitlines() if "could not be asked" in line]
-    assert "Kafka does not answer" in told
+    kafka, collector = (line for line in done.stderr.splitlines() if "could not be asked" in line)
+    assert "Kafka does not answer" in kafka
+    assert f"the collector {away['CELERYSCOPE_PIPELINE_COLLECTORS']} tells nothing" in collector
 
 
 def test_alerts_that_fire_and_their_history_are_listed(run: Command, client: Client, dead_worker: str) -> None:

@@ -1,4 +1,4 @@
-"""What the watcher writes down of Kafka, for the rules about the pipeline."""
+"""What the watcher writes down of the pipeline, for the rules about it and for Kibana's health view."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -12,12 +12,14 @@ from celeryscope.errors import Unavailable
 from celeryscope.service.elasticsearch import ElasticsearchSettings
 from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines import measurements
-from celeryscope_pipelines.measurements import measure_kafka
+from celeryscope_pipelines.measurements import measure_kafka, measure_processes
 from celeryscope_pipelines.provisioning import provision
+from celeryscope_pipelines.settings import PipelineSettings
 from celeryscope_pipelines.watcher.evaluation import evaluate
 from pipelines.watcher.world import RULES, adjusted
 from servers import Elasticsearch, Kafka
 from support import messages
+from support.expositions import telling
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
@@ -72,6 +74,27 @@ def test_of_many_dead_letters_a_bounded_number_is_read(
     now = datetime.now(UTC) + timedelta(minutes=5)
     until(lambda: _measured(client, settings, f"nobody-{uuid4().hex[:8]}", now), what="Kafka's coordinator is ready")
     assert _measures(client, now)[semconv.MEASURE_DEAD_LETTERS] == 2
+
+
+def test_what_collectors_and_indexers_tell_is_written_down_also_when_one_is_silent(
+    elasticsearch: Elasticsearch, client: Client
+) -> None:
+    collector = (
+        b'celeryscope_collector_records_accepted_total 7\nceleryscope_collector_records_refused_total{reason="x"} 2\n'
+    )
+    # Another quarter of a minute than that of any other test.
+    now = datetime(2032, 1, 1, 13, tzinfo=UTC)
+    with telling(collector) as one, telling(b"celeryscope_indexer_waiting 1\n") as two:
+        asked = PipelineSettings.load(
+            collectors=f"http://127.0.0.1:{one},http://127.0.0.1:1", indexers=f"http://127.0.0.1:{two}"
+        )
+        with pytest.raises(Unavailable, match=r"the collector http://127\.0\.0\.1:1 tells nothing"):
+            measure_processes(client, asked, now)
+    assert _measures(client, now) == {
+        semconv.MEASURE_ACCEPTED: 7,
+        semconv.MEASURE_REFUSED: 2,
+        semconv.MEASURE_WAITING: 1,
+    }
 
 
 def _measures(client: Client, now: datetime) -> dict[str, float]:

@@ -84,6 +84,24 @@ capabilities:
 {{- end }}
 {{- end }}
 
+{{- /* A name with an address for each pod, for whoever reads /metrics of all; argument: (list $ component port-name port). */ -}}
+{{- define "celeryscope.eachPod" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ include "celeryscope.name" $root }}-{{ $component }}-each
+  labels: {{- include "celeryscope.labels" (list $root $component) | nindent 4 }}
+spec:
+  clusterIP: None
+  selector: {{- include "celeryscope.selector" (list $root $component) | nindent 4 }}
+  ports:
+    - name: {{ index . 2 }}
+      port: {{ index . 3 }}
+      targetPort: {{ index . 2 }}
+{{- end }}
+
 {{- define "celeryscope.mounts" -}}
 - name: tmp
   mountPath: /tmp
