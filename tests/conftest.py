@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
 from servers import Elasticsearch, Kafka, RabbitMQ, Redis
 from support.browser import headless_chromium
 
-# On a busy machine any example may take longer than Hypothesis' deadline, whatever it tests.
-settings.register_profile("busy machine", deadline=None)
+# On a busy machine any example may take longer than Hypothesis' deadline, and the making of the first ones longer than
+# it allows (one second), whatever they test.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
 
 
