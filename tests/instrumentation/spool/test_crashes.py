@@ -146,8 +146,7 @@ for number in range(int(sys.argv[3])):
     recorder.log({"n": number, "from": sys.argv[4]}, severity="INFO", body="x" * 200)
     time.sleep(0.001)
 print("written", flush=True)
-if sys.argv[5] == "waits":
-    sys.stdin.read()
+sys.stdin.read()
 recorder.close()
 """
 
@@ -156,27 +155,27 @@ def test_two_mains_in_one_spool_ship_every_record_once_also_when_one_is_killed(t
     from support.sink import Sink
     from support.waiting import until
 
-    with Sink() as sink:
-        command = [sys.executable, "-c", MAIN, sink.url, str(tmp_path / "spool"), "400"]
-        mains = [
-            subprocess.Popen([*command, name, "waits"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            for name in ("first", "second")
-        ]
-        for main in mains:
-            assert main.stdout is not None
-            main.stdout.readline()
-        sink.status = 503
-        third = subprocess.Popen([*command, "third", "waits"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert third.stdout is not None
-        third.stdout.readline()
+    with Sink() as sink, Sink() as away:
+        # The third one's collector never takes anything: what is on its way when it is killed is not kept later on.
+        away.status = 503
+
+        def started(name: str, number: int, url: str = sink.url) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-c", MAIN, url, str(tmp_path / "spool"), str(number), name]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            assert process.stdout is not None
+            process.stdout.readline()
+            return process
+
+        mains = [started("first", 400), started("second", 400)]
+        third = started("third", 400, away.url)
         third.send_signal(signal.SIGKILL)
-        sink.status = 200
         for process in (*mains, third):
-            process.communicate(timeout=30)
-        # Whoever of the two looked in time has adopted the third one's; else the next one does.
-        subprocess.run([*command[:-1], "1", "fourth", "ends"], check=True, timeout=30)
+            process.communicate(timeout=60)
+        # Whoever of the two looked in time has adopted the third one's; else the next one does, which lives until then.
+        fourth = started("fourth", 1)
         wanted = {(name, number) for name in ("first", "second", "third") for number in range(400)} | {("fourth", 0)}
         until(lambda: {(line["from"], line["n"]) for line in sink.lines()} == wanted, what="all is shipped")
+        fourth.communicate(timeout=60)
         assert len({line["log.record.uid"] for line in sink.lines()}) == len(wanted)
         assert len(sink.lines()) == len(wanted), "nothing is sent twice"
     counts = count(tmp_path / "spool")
