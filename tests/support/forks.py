@@ -5,7 +5,7 @@ import signal
 import time
 
 
-def exit_status(child: int, timeout: float = 10) -> int:
+def exit_status(child: int, timeout: float = 60) -> int:
     """The status of a child that ends by itself; one that does not within ``timeout`` seconds is killed (-9)."""
     deadline = time.monotonic() + timeout
     while True:

@@ -62,6 +62,7 @@ def logs(tmp_path: Path) -> Iterator[Callable[..., Logs]]:
 
         def make(**settings: Any) -> Logs:
             settings = {"spool_dir": tmp_path / "spool", "endpoint": sink.url, "ship_interval": 0.05} | settings
+            settings.setdefault("flush_timeout", 60)  # so that all is sent, however slow the machine is
             made = Logs(Recorder(Settings.load({}, **settings)), sink)
             stack.callback(made.recorder.close)
             stack.callback(made.logger.handlers.clear)

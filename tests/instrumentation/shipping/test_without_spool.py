@@ -108,10 +108,12 @@ def test_a_pool_child_without_a_spool_opens_no_connection_and_keeps_a_bounded_pa
     recorder = _recorder(sink, nowhere, memory_queue_max_bytes=30_000)
     recorder.become_worker_main()
     reads, writes = os.pipe()
+    recorded, records = os.pipe()
     child = os.fork()
     if not child:
         os.close(writes)
         _record(recorder, 500)
+        os.write(records, b".")
         os.read(reads, 1)
         assert recorder._writer is not None
         recorder._writer._look_at = float("inf")  # it would not try again by itself before it ends
@@ -121,12 +123,13 @@ def test_a_pool_child_without_a_spool_opens_no_connection_and_keeps_a_bounded_pa
     recorder.start_shipping()
     _record(recorder, 1, first=1000)
     until(lambda: [line["n"] for line in sink.lines()] == [1000], what="the main process ships from memory")
+    os.read(recorded, 1)
     nowhere.parent.unlink()
     until(lambda: families(nowhere), what="the main process makes the folder")
     os.write(writes, b".")
     os.waitpid(child, 0)
-    os.close(reads)
-    os.close(writes)
+    for end in (reads, writes, recorded, records):
+        os.close(end)
     until(lambda: 500 in {line["n"] for line in sink.lines()})
     numbers = [line["n"] for line in sink.lines()][1:]
     assert numbers == list(range(501 - len(numbers), 501)), "the latest"
