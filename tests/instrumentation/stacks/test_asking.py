@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from celeryscope.stacks import procfs
+from celeryscope.stacks import asking, procfs
 from celeryscope.stacks.asking import ChildStacks, ask
 from celeryscope.stacks.frames import parse
 from celeryscope.stacks.registration import Registered, free_signal, registered
@@ -27,6 +27,12 @@ os.rename("open", f"{{os.getpid()}}-{{procfs.started(os.getpid())}}-{signum}-{{f
 """
 WAITS = "import time; Path = __import__('pathlib').Path; Path('ready').touch(); time.sleep(60)"
 Start = Callable[[str], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that answers may take its time on a busy machine."""
+    monkeypatch.setattr(asking, "_ANSWER_TIMEOUT", 60.0)
 
 
 @pytest.fixture
@@ -100,13 +106,16 @@ def test_a_process_that_ended_has_no_stacks(start: Start, tmp_path: Path) -> Non
     assert ask(known) is None
 
 
-def test_a_process_that_stands_still_is_left_alone_after_the_first_signal(start: Start, tmp_path: Path) -> None:
+def test_a_process_that_stands_still_is_left_alone_after_the_first_signal(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     process = start(REGISTERS.format(signum=int(SIGNUM)) + WAITS)
     os.kill(process.pid, signal.SIGSTOP)
-    assert ask(only(tmp_path)) == ""
-    before = time.monotonic()
-    assert ask(only(tmp_path)) == ""
-    assert time.monotonic() - before < 1, "it waited again for an answer to the first signal"
+    with monkeypatch.context() as patched:
+        patched.setattr(asking, "_ANSWER_TIMEOUT", 0.1)
+        assert ask(only(tmp_path)) == ""
+        patched.setattr(asking, "_answer", lambda *_: "waited again for an answer to the first signal")
+        assert ask(only(tmp_path)) == ""
     os.kill(process.pid, signal.SIGCONT)
     until(lambda: not procfs.signals_of(process.pid).pending, what="the signal taken")
     until(lambda: ask(only(tmp_path)), what="an answer")
@@ -151,6 +160,7 @@ def test_a_loop_is_busy_and_a_sleep_is_not(start: Start, tmp_path: Path) -> None
         time.sleep(0.3)
         return procfs.busy(before, procfs.times(pid, pid))
 
-    assert busy(loop.pid).thread > 0.8
-    assert busy(sleep.pid).thread < 0.2
+    # The time that it waits for a CPU is told when it has one again: perhaps behind the end of a look.
+    until(lambda: busy(loop.pid).thread > 0.8, what="a look at a busy loop")
     until(lambda: "nanosleep" in procfs.waits_in(sleep.pid, sleep.pid), what="the kernel tells of the sleep")
+    assert busy(sleep.pid).thread < 0.2

@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 from celeryscope.stacks.frames import Frame, as_text, parse, walked
+from support.waiting import until
 
 CELERY = "/venv/lib/python3.11/site-packages/celery/app/trace.py"
 DUMP = f"""\
@@ -59,6 +60,7 @@ def test_what_this_python_writes_is_read_and_is_what_the_interpreter_says(tmp_pa
     release = threading.Event()
     other = threading.Thread(target=release.wait)
     other.start()
+    until(lambda: sys._current_frames()[other.ident or 0].f_code.co_name == "wait", what="the other thread waits")
     with (tmp_path / "dump").open("w+") as file:
         faulthandler.dump_traceback(file, all_threads=True)
         file.seek(0)

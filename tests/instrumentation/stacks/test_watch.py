@@ -11,7 +11,7 @@ from celery.worker import state
 
 from celeryscope.recorder import Recorder
 from celeryscope.settings import Settings
-from celeryscope.stacks import procfs
+from celeryscope.stacks import procfs, watch
 from celeryscope.stacks.asking import Taken
 from celeryscope.stacks.watch import StackWatch
 from support.sink import Sink
@@ -37,6 +37,7 @@ class _Request:
     """As much of Celery's request as is looked at."""
 
     def __init__(self, runtime: float) -> None:
+        self.runtime = runtime
         self.id = "t-1"
         self.name = "shop.pay"
         self.hostname = "celery@one"
@@ -51,15 +52,19 @@ def sink() -> Iterator[Sink]:
         yield running
 
 
-def test_a_task_that_could_not_be_seen_when_it_was_due_is_looked_for_again_at_once(sink: Sink, tmp_path: Path) -> None:
+def test_a_task_that_could_not_be_seen_when_it_was_due_is_looked_for_again_at_once(
+    sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It would be due anew if this took long.
+    monkeypatch.setattr(watch, "_runtime", lambda request: request.runtime)
     settings = Settings.load({}, spool_dir=tmp_path / "spool", endpoint=sink.url, stack_after=1)
     recorder, request, source = Recorder(settings), _Request(runtime=1.5), _Hidden(times=2)
-    watch = StackWatch(recorder)
+    watching = StackWatch(recorder)
     state.active_requests.add(request)
     try:
         for _ in range(5):
-            watch._look(source, recorder, lambda _seconds: None)
-            time.sleep(0.001)
+            watching._look(source, recorder, lambda _seconds: None)
+            request.runtime += 0.001
     finally:
         state.active_requests.discard(request)
     recorder.close()
