@@ -37,10 +37,11 @@ def test_each_queue_has_an_election_of_its_own(connection: Connection) -> None:
 
 
 def test_who_falls_silent_is_followed_when_its_lease_ends_and_does_not_come_back(connection: Connection) -> None:
-    first, second = (RedisQueues(connection, name, lease=0.3) for name in ("one", "two"))
+    first, second = (RedisQueues(connection, name, lease) for name, lease in (("one", 0.3), ("two", 60)))
     assert first.elected("silent")
     until(lambda: second.elected("silent"), what="the lease ends")
     assert not first.elected("silent")
+    second.resign()
 
 
 def test_who_renews_stays(connection: Connection) -> None:
