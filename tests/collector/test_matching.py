@@ -29,9 +29,9 @@ def test_a_pattern_fits_a_whole_name(patterns: tuple[str, ...], name: str, fits:
 
 def test_a_name_made_for_it_does_not_make_matching_slow() -> None:
     fits = matcher(("*a*a*a*a*a*a*b",))
-    started = time.process_time()
+    started = time.thread_time()
     assert not fits("a" * 100_000)
-    assert time.process_time() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_answers_are_remembered_but_not_for_long_names() -> None:

@@ -316,9 +316,10 @@ def test_values_that_no_text_can_be_made_of_are_told_as_such() -> None:
     ids=lambda text: text[:12],
 )
 def test_no_text_takes_more_than_a_moment(text: str) -> None:
-    started = time.process_time()
+    # Each takes less than half a second here; with the square of its length it would be minutes.
+    started = time.thread_time()
     redactor.text(text)
-    assert time.process_time() - started < 1
+    assert time.thread_time() - started < 5
 
 
 def test_a_deny_list_may_be_empty() -> None:
@@ -356,6 +357,6 @@ def test_a_password_is_redacted_in_whatever_text_it_stands(before: str, after: s
 
 @pytest.mark.parametrize("hostile", ["://a:" * 200_000 + "@", "://" + "a" * 1_000_000 + "@", "://a:" + "b" * 1_000_000])
 def test_a_hostile_text_does_not_take_long(hostile: str) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     redact_urls(hostile + "@")
-    assert time.process_time() - started < 1
+    assert time.thread_time() - started < 2

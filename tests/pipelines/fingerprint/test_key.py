@@ -446,9 +446,13 @@ HOSTILE = {
 def test_megabytes_of_anything_take_time_in_proportion(part: str) -> None:
     def seconds(length: int) -> float:
         text = (part * (length // len(part) + 1))[:length]
-        begun = time.process_time()
-        without_stack(text, stacktrace=text)
-        return time.process_time() - begun
+        took = []
+        # A garbage collection of all that the tests before have left may fall into one of them.
+        for _ in range(3):
+            begun = time.thread_time()
+            without_stack(text, stacktrace=text)
+            took.append(time.thread_time() - begun)
+        return min(took)
 
     tenth, whole = seconds(TWO_MEGABYTES // 10), seconds(TWO_MEGABYTES)
     assert whole < 20 * max(tenth, 0.05)

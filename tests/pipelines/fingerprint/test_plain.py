@@ -84,6 +84,6 @@ def test_a_traceback_in_a_message_stays_where_it_is() -> None:
     ],
 )
 def test_a_megabyte_of_anything_is_made_plain_within_a_second(text: str) -> None:
-    begun = time.process_time()
+    begun = time.thread_time()
     parse(plain(text))
-    assert time.process_time() - begun < 1
+    assert time.thread_time() - begun < 1

@@ -419,9 +419,9 @@ def _lines_of_a_megabyte(line: str) -> str:
     ],
 )
 def test_a_megabyte_of_anything_is_read_within_a_second(text: str) -> None:
-    begun = time.process_time()
+    begun = time.thread_time()
     parse(text)
-    assert time.process_time() - begun < 1
+    assert time.thread_time() - begun < 1
 
 
 def test_a_thousand_frames_are_read_within_milliseconds() -> None:
@@ -440,8 +440,8 @@ def test_a_thousand_frames_are_read_within_milliseconds() -> None:
         sys.setrecursionlimit(limit)
     took = []
     for _ in range(3):
-        begun = time.process_time()
+        begun = time.thread_time()
         (link,) = parse(text)
-        took.append(time.process_time() - begun)
+        took.append(time.thread_time() - begun)
     assert min(took) < 0.1
     assert len(link.frames) > 1000

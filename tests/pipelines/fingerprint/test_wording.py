@@ -212,6 +212,6 @@ def test_a_line_that_raised_another_message_is_left_aside() -> None:
 def test_a_long_message_takes_milliseconds(part: str) -> None:
     text = part * (100_000 // len(part))
     raised = f'raise E(f"{part.replace(chr(39), "x") * 60}")'
-    begun = time.process_time()
+    begun = time.thread_time()
     says("E", text, code=text[:500], raised=raised)
-    assert time.process_time() - begun < 0.2
+    assert time.thread_time() - begun < 0.2
