@@ -76,8 +76,11 @@ def store(client: Client) -> Store:
 def shop(client: Client) -> Store:
     """A failed task with its span and a line, and a worker."""
     store = Store(client, f"templates-{uuid4().hex[:8]}")
-    store.write("log", messages.event(semconv.EVENT_TASK_SENT, TASK))
-    store.write("log", messages.event(semconv.EVENT_TASK_FAILED, TASK, QUEUE_TIME=0.0, RUNTIME=1.5, ARGS="(4711,)"))
+    # An attempt is in the index of the day on which it was sent.
+    sent = messages.now_us()
+    more = {"QUEUE_TIME": 0.0, "RUNTIME": 1.5, "ARGS": "(4711,)"}
+    store.write("log", messages.event(semconv.EVENT_TASK_SENT, TASK, SENT_AT=sent))
+    store.write("log", messages.event(semconv.EVENT_TASK_FAILED, TASK, SENT_AT=sent, **more))
     store.write("log", messages.line("charging card 4711", **{semconv.TASK_ID: TASK}))
     store.write("span", messages.span(TRACE, SPAN, **{semconv.TASK_ID: TASK, semconv.TASK_NAME: "shop.pay"}))
     return store
@@ -246,10 +249,10 @@ def test_schedules_and_queues_are_found_by_when_they_are_due_and_how_deep_they_a
 
 
 def test_a_later_snapshot_replaces_an_attempt_and_an_earlier_one_does_not(store: Store) -> None:
-    task = str(uuid4())
-    store.write("log", messages.event(semconv.EVENT_TASK_SUCCEEDED, task, clock=20))
+    task, sent = str(uuid4()), messages.now_us()
+    store.write("log", messages.event(semconv.EVENT_TASK_SUCCEEDED, task, clock=20, SENT_AT=sent))
     with pytest.raises(AssertionError, match="is higher or equal to the one provided"):
-        store.write("log", messages.event(semconv.EVENT_TASK_STARTED, task, clock=10))
+        store.write("log", messages.event(semconv.EVENT_TASK_STARTED, task, clock=10, SENT_AT=sent))
     by_state = queries.of_tenant(store.tenant, queries.term(semconv.STATE, semconv.STATE_SUCCESS))
     store.client.indices.refresh(index=queries.TASKS)
     assert store.count(queries.TASKS, by_state) == 1
