@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain, chord, group  # noqa: F401 - for the code that publishers run
 from opentelemetry import trace  # noqa: F401 - the same
 
 import celeryscope
+from support.waiting import until
 
 app = Celery("canvases", broker=os.environ["BROKER_URL"], backend=os.environ["RESULT_URL"])
 app.conf.update(task_default_queue=os.environ["QUEUE"], broker_connection_retry_on_startup=True)
@@ -75,4 +77,5 @@ def hopeless(self: Any, case: str) -> None:
 
 @app.task(name="busy")
 def busy(case: str) -> None:
-    time.sleep(1.5)
+    """Until the file ``release`` is in the worker's folder."""
+    until(Path("release").exists, what="release")
