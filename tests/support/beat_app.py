@@ -1,5 +1,6 @@
 """``worker_app`` with a schedule, and a scheduler that sends in a way of its own."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from celery.beat import Scheduler
@@ -7,11 +8,14 @@ from celery.schedules import crontab
 
 from support.worker_app import app
 
+NIGHT = (datetime.now(UTC).hour + 12) % 24
+"""Not now, whenever the tests run."""
+
 app.conf.beat_schedule = {
     "every-second": {"task": "support.worker_app.succeed", "schedule": 1.0, "args": (1,)},
     "by-name": {"task": "elsewhere.task", "schedule": 1.0, "options": {"queue": "elsewhere"}},
     "impossible": {"task": "support.worker_app.succeed", "schedule": 1.0, "args": ({1j},)},
-    "nightly": {"task": "support.worker_app.succeed", "schedule": crontab(hour=4, minute=0)},
+    "nightly": {"task": "support.worker_app.succeed", "schedule": crontab(hour=NIGHT, minute=0)},
 }
 app.conf.beat_max_loop_interval = 0.2
 
