@@ -79,9 +79,9 @@ def cancelled() -> None:
 
 
 @app.task(time_limit=0.5)
-def fail_to_clean_up() -> None:
+def fail_to_clean_up(seconds: float) -> None:
     try:
-        time.sleep(1)
+        time.sleep(seconds)
     finally:
         raise ValueError("can't clean up")
 
@@ -109,6 +109,12 @@ def replaced(self: Any) -> None:
 def waits(self: Any, seconds: float) -> None:
     first_time(self)
     time.sleep(seconds)
+
+
+@app.task
+def waits_for_release() -> None:
+    """Until the file ``release`` is in the worker's folder."""
+    until(Path("release").exists, what="release")
 
 
 @app.task(bind=True, acks_late=True)
@@ -151,7 +157,8 @@ def terminated(seconds: float, how: str) -> AsyncResult:
 
 
 def revoked() -> AsyncResult:
-    result = succeed.apply_async(countdown=3)
+    # Long enough for the revocation to be there first, also when this process or the worker pauses.
+    result = succeed.apply_async(countdown=8)
     result.revoke()
     return result
 

@@ -90,13 +90,13 @@ def exits() -> None:
 
 
 @app.task(time_limit=0.5)
-def over_hard_limit() -> None:
-    time.sleep(1.5)
+def over_hard_limit(seconds: float = 60) -> None:
+    time.sleep(seconds)
 
 
 @app.task(soft_time_limit=0.5)
-def over_soft_limit() -> None:
-    time.sleep(1.5)
+def over_soft_limit(seconds: float = 60) -> None:
+    time.sleep(seconds)
 
 
 @app.task

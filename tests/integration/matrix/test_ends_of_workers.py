@@ -1,5 +1,6 @@
 """Workers that end, whole or in part: each delivery they had is told once, and none as lost that isn't."""
 
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_a_task_that_ends_the_whole_worker_is_told_as_a_failure(
         worker.run(f"for task in ({', '.join(tasks)},): task.delay()")
         for _ in tasks:
             worker.start()
-            worker.process.wait(30)
+            worker.process.wait(120)
         ended = finals(sink)
     assert [event["celery.state"] for event in ended] == ["FAILURE"] * len(tasks)
     assert {event["celery.task_name"].rsplit(".")[-1]: event["exception.type"] for event in ended} == tasks
@@ -62,9 +63,11 @@ def test_a_task_that_ends_the_whole_worker_is_told_as_a_failure(
 
 def test_after_a_warm_shutdown_nothing_is_lost(redis: Redis, tmp_path: Path) -> None:
     with Sink() as sink, Worker(sink, redis.url, tmp_path, app="matrix_app") as worker:
-        worker.run("started(waits.delay(1))\nfor _ in range(5): succeed.apply_async(countdown=2)")
+        # The worker is to be told to end before they are due, even when the publisher is slow to end.
+        worker.run("started(waits.delay(1))\nfor _ in range(5): succeed.apply_async(countdown=12)")
+        until(lambda: len(re.findall(r"succeed\[\S+\] received", worker.log())) == 5, what="held by the worker")
         worker.process.terminate()
-        worker.process.wait(30)
+        worker.process.wait(120)
         assert [event["celery.task_name"] for event in finals(sink)] == ["support.matrix_app.waits"]
         worker.start()
         until(lambda: states(sink).total() == 6, what="all done")
@@ -77,9 +80,9 @@ def test_a_cold_shutdown_cancels_what_runs_and_what_is_acknowledged_late_runs_ag
     redis: Redis, tmp_path: Path
 ) -> None:
     with Sink() as sink, Worker(sink, redis.url, tmp_path, app="matrix_app") as worker:
-        worker.run("for task in (waits, waits_once): started(task.delay(30))")
+        worker.run("for task in (waits, waits_once): started(task.delay(120))")
         worker.process.send_signal(signal.SIGQUIT)
-        worker.process.wait(30)
+        worker.process.wait(120)
         worker.start()
         until(lambda: states(sink).total() == 3, what="the one that runs again")
         worker.stop()
@@ -109,10 +112,10 @@ def test_a_delivery_whose_worker_was_killed_is_lost_and_the_next_one_of_the_same
         server: RabbitMQ = request.getfixturevalue("rabbitmq")
         environ["BROKER_URL"] = server.url
     with Sink() as sink, Worker(sink, redis.url, tmp_path, pool, app="matrix_app", **environ) as worker:
-        worker.run("started(waits_once.delay(30))")
+        worker.run("started(waits_once.delay(120))")
         worker.kill()
         worker.start()
-        until(lambda: states(sink).total() == 2, timeout=60, what="both deliveries ended")
+        until(lambda: states(sink).total() == 2, what="both deliveries ended")
         worker.stop()
         lost, done = finals(sink)
         spans = {span["celery.delivery"]: span for span in sink.spans if span["kind"] == 5}
@@ -147,13 +150,14 @@ def test_processes_that_are_replaced_after_their_tasks_take_nothing_along(
 def test_a_pool_that_grows_and_shrinks_loses_nothing(redis: Redis, tmp_path: Path) -> None:
     scaling = {"app": "matrix_app", "options": ["--autoscale=3,1"], "AUTOSCALE_KEEPALIVE": "0.5"}
     with Sink() as sink, Worker(sink, redis.url, tmp_path, **scaling) as worker:
-        worker.run("for _ in range(8): waits.delay(0.7)")
+        worker.run("for _ in range(8): waits_for_release.delay()")
+        until(lambda: max(sizes(sink), default=0) > 1, what="a large pool")
+        (tmp_path / "release").touch()
         until(lambda: states(sink).total() == 8, what="all done")
         until(lambda: sizes(sink)[-1] == 1, what="a small pool")
         worker.run("for _ in range(2): waits.delay(0.1)")
         until(lambda: states(sink).total() == 10, what="all done again")
         worker.stop()
-    assert max(sizes(sink)) > 1
     assert states(sink) == {"SUCCESS": 10}
     assert_each_delivery_ended_once(sink)
 
@@ -169,8 +173,9 @@ def test_without_the_result_backend_tasks_end_as_they_did(redis: Redis, tmp_path
     with Sink() as sink, Worker(sink, redis.url, tmp_path, app="matrix_app", RESULT_URL=nowhere) as worker:
         # A publisher with a backend that is away can't even publish.
         worker.run(f"for task in ({', '.join(tasks)}): stranger.send_task(task.name)")
-        until(lambda: states(sink).total() == 6, what="all but the killed one, which only the shipper can tell")
-        until(lambda: "STARTED" in sink.states("support.worker_app.killed"), what="started")
+        # The shipper tells of the killed one, and may do so first.
+        until(lambda: states(sink).total() - states(sink)["LOST"] == 6, what="all but the killed one")
+        until(lambda: {"STARTED", "LOST"} & {*sink.states("support.worker_app.killed")}, what="started")
         worker.stop()
     ended = {(event["celery.task_name"].rsplit(".")[-1], event["celery.retries"]): event for event in finals(sink)}
     assert {key: event["celery.state"] for key, event in ended.items()} == {

@@ -29,6 +29,10 @@ def small_group() -> Iterator[Path]:
     try:
         group.mkdir()
         (group / limit).write_text(str(LIMIT))
+        with suppress(OSError):
+            # Nor in swap, where there is any: the kernel would rather fill that than kill.
+            swap = ("memory.memsw.limit_in_bytes", str(LIMIT)) if limit != "memory.max" else ("memory.swap.max", "0")
+            (group / swap[0]).write_text(swap[1])
     except OSError as error:
         with suppress(OSError):
             group.rmdir()

@@ -85,12 +85,13 @@ def run(request: pytest.FixtureRequest, redis: Redis, tmp_path_factory: pytest.T
     calls = ", ".join(f"{scenario.name!r}: ({scenario.call}).id" for scenario in mine)
     folder = tmp_path_factory.mktemp(f"{pool}-{broker}")
     with Sink() as sink, Worker(sink, redis.url, folder, pool, app="matrix_app", **environ) as worker:
-        patience = 30 if pool in CAN_TERMINATE else 0.5
-        ids = json.loads(worker.run(f"import json\nPATIENCE = {patience}\nprint(json.dumps({{{calls}}}))"))
+        patience, over = 60 if pool in CAN_TERMINATE else 0.5, 60 if pool == "prefork" else 1.5
+        constants = f"PATIENCE, OVER = {patience}, {over}"
+        ids = json.loads(worker.run(f"import json\n{constants}\nprint(json.dumps({{{calls}}}))"))
         run = Run(pool, broker, sink, ids, folder.name, "")
         # What is missing then is said by the scenario's own test.
         with suppress(AssertionError):
-            until(lambda: all(run.has_ended(scenario) for scenario in mine), timeout=60)
+            until(lambda: all(run.has_ended(scenario) for scenario in mine), timeout=120)
         worker.stop()
         yield run._replace(log=worker.log())
 
