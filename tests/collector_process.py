@@ -39,6 +39,8 @@ class Collector:
     settings: dict[str, str] = field(default_factory=dict)
     tenant: str = "shop"
     token: str = field(default_factory=new_token)
+    kafka_is_there: bool = True
+    """Whether to wait until requests can be accepted, which takes longer than the start on a machine under load."""
 
     def __enter__(self) -> Self:
         self.tokens_file = self.folder / "tokens.yaml"
@@ -66,17 +68,20 @@ class Collector:
         self.url = listening.group()
         grpc = re.search(r"grpcs?://(\S+)", self.announcement)
         self.grpc_address = grpc.group(1) if grpc else ""
-        self.http = urllib3.PoolManager(retries=False, timeout=30, maxsize=8)
+        self.http = urllib3.PoolManager(retries=False, timeout=90, maxsize=8)
+        if self.kafka_is_there:
+            self.wait_for_log("Kafka is reachable")
         return self
 
-    def wait_for_log(self, text: str) -> None:
-        until(lambda: text in (self.folder / "collector.log").read_text(), what=f"{text!r} in the collector's log")
+    def wait_for_log(self, text: str, times: int = 1) -> None:
+        log = self.folder / "collector.log"
+        until(lambda: log.read_text().count(text) >= times, 90, f"{times} x {text!r} in the collector's log")
 
     def __exit__(self, *_: object) -> None:
         self.http.clear()
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(90)
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.log.close()

@@ -15,7 +15,7 @@ METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 
 def call(channel: grpc.Channel, method: str, request: bytes, token: str | None, **options: object) -> bytes:
     metadata = bearer(token) if token else ()
-    answer: bytes = channel.unary_unary(method)(request, timeout=20, metadata=metadata, **options)
+    answer: bytes = channel.unary_unary(method)(request, timeout=90, metadata=metadata, **options)
     return answer
 
 

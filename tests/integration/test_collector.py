@@ -35,6 +35,7 @@ from collector_process import (
     unique,
 )
 from servers import Kafka
+from support.waiting import until
 
 pytestmark = pytest.mark.kafka
 JSON = "application/json"
@@ -287,7 +288,10 @@ def test_health_readiness_and_metrics_need_no_token(collector: Collector) -> Non
 
     assert collector.get("/healthz").status == 200
     assert (collector.get("/readyz").status, collector.get("/readyz").data) == (200, b"ready")
-    metrics = collector.get("/metrics").data.decode()
-    assert re.search(r'_requests_total\{signal="log",status="200",transport="http"\} [1-9]', metrics)
-    assert re.search(r'celeryscope_collector_bytes_in_flight\{stage="kafka"\} 0', metrics)
-    assert "celeryscope_collector_ready 1.0" in metrics
+    for metric in (
+        r'_requests_total\{signal="log",status="200",transport="http"\} [1-9]',
+        r'celeryscope_collector_bytes_in_flight\{stage="kafka"\} 0',
+        r"celeryscope_collector_ready 1\.0",
+    ):
+        # The answer may be here before the collector has counted it.
+        until(lambda metric=metric: re.search(metric, collector.get("/metrics").data.decode()), what=metric)

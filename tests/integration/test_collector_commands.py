@@ -17,6 +17,7 @@ from celeryscope_collector.tokens import hash_of
 from collector_process import Collector, create_topics, log, logs_request
 from servers import Kafka
 from support.certificates import make_certificates
+from support.waiting import until
 
 COMMAND = Path(sys.executable).parent / "celeryscope"
 
@@ -24,7 +25,7 @@ COMMAND = Path(sys.executable).parent / "celeryscope"
 def celeryscope(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CELERYSCOPE_")} | settings
     return subprocess.run(
-        [COMMAND, "collector", *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [COMMAND, "collector", *arguments], env=environment, capture_output=True, text=True, check=False, timeout=150
     )
 
 
@@ -93,7 +94,8 @@ def test_a_port_in_use_is_told() -> None:
 
 
 def test_metrics_that_an_application_shares_are_not_the_collectors(tmp_path: Path) -> None:
-    with Collector("127.0.0.1:1", tmp_path, {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}) as collector:
+    shared = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    with Collector("127.0.0.1:1", tmp_path, shared, kafka_is_there=False) as collector:
         assert b"celeryscope_collector_ready 0.0" in collector.get("/metrics").data
     assert list(tmp_path.glob("*.db")) == []
 
@@ -118,9 +120,13 @@ def test_several_processes_do_not_listen_beside_another_collector(option: str) -
 @pytest.mark.kafka
 def test_check_shows_the_topics(kafka: Kafka) -> None:
     create_topics(kafka)
-    ended = celeryscope("check", "--allow-anonymous", "--kafka", kafka.bootstrap_servers)
-    assert ended.returncode == 0, ended.stderr
-    assert re.search(r"celeryscope.logs: \d+ partition", ended.stdout)
+
+    def is_shown() -> bool:
+        ended = celeryscope("check", "--allow-anonymous", "--kafka", kafka.bootstrap_servers)
+        return ended.returncode == 0 and bool(re.search(r"celeryscope.logs: \d+ partition", ended.stdout))
+
+    # A machine that is very busy may need more time than a person at a terminal is let wait.
+    until(is_shown, what="the topics, and success")
 
 
 @pytest.fixture

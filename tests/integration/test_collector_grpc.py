@@ -131,15 +131,16 @@ def test_calls_under_way_when_sigterm_comes_are_finished_or_given_up(kafka: Kafk
     tenant = f"t{uuid.uuid4().hex[:12]}"
     with (
         Collector(
-            kafka.bootstrap_servers, tmp_path, {"CELERYSCOPE_COLLECTOR_REQUEST_TIMEOUT": "3"}, tenant
+            kafka.bootstrap_servers, tmp_path, {"CELERYSCOPE_COLLECTOR_REQUEST_TIMEOUT": "10"}, tenant
         ) as collector,
         grpc.insecure_channel(collector.grpc_address) as channel,
         LateMessage(logs("slow")) as late,
         LateMessage(b"") as never,
     ):
         call(channel, LOGS, logs("before"), collector.token)
+        # The late one has these ten seconds, too: from here until it is released nothing may take long.
         slow, hanging = (
-            channel.stream_unary(LOGS).future(iter(messages), timeout=20, metadata=bearer(collector.token))
+            channel.stream_unary(LOGS).future(iter(messages), timeout=90, metadata=bearer(collector.token))
             for messages in (late, never)
         )
         until(lambda: b'requests_under_way{signal="log"} 2' in collector.get("/metrics").data)
@@ -148,6 +149,6 @@ def test_calls_under_way_when_sigterm_comes_are_finished_or_given_up(kafka: Kafk
         late.release()
         slow.result()
         assert (hanging.code(), "in time" in hanging.details()) == (grpc.StatusCode.DEADLINE_EXCEEDED, True)
-        assert collector.process.wait(20) == 0
+        assert collector.process.wait(90) == 0
 
     assert set(bodies(kafka.bootstrap_servers, tenant)) == {"before", "slow"}

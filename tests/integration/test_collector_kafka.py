@@ -38,7 +38,7 @@ def check(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
     )
 
 
@@ -52,12 +52,12 @@ def test_a_scram_password_opens_a_broker_that_asks_for_one(secure_kafka: SecureK
 def test_a_certificate_or_a_plain_password_opens_it_too(secure_kafka: SecureKafka) -> None:
     for settings in (secure_kafka.with_certificate(), secure_kafka.with_password("PLAIN")):
         # A machine that is very busy may need more time than a person at a terminal is let wait.
-        until(lambda settings=settings: "4 partitions" in check(settings).stdout, timeout=60)
+        until(lambda settings=settings: "4 partitions" in check(settings).stdout, timeout=120)
 
 
 def test_a_wrong_password_is_told_as_what_may_be_wrong(secure_kafka: SecureKafka) -> None:
     wrong = secure_kafka.with_password("PLAIN", "wrong")
-    until(lambda: "credentials" in check(wrong).stderr, timeout=60)
+    until(lambda: "credentials" in check(wrong).stderr, timeout=120)
     assert check(wrong).returncode in {4, 5}
 
 
@@ -76,12 +76,19 @@ def test_requests_wait_for_each_other_a_bounded_time_and_share_a_compressed_batc
         started = time.monotonic()
         assert send(0) == 200
         alone = time.monotonic() - started
-        with ThreadPoolExecutor(16) as senders:
-            assert set(senders.map(send, range(1, 17))) == {200}
-        together = time.monotonic() - started - alone
+        sent = [0]
+
+        def share_a_wait() -> bool:
+            started = time.monotonic()
+            with ThreadPoolExecutor(16) as senders:
+                assert set(senders.map(send, range(len(sent), len(sent) + 16))) == {200}
+            sent.extend(range(len(sent), len(sent) + 16))
+            return time.monotonic() - started < 16 * 0.4
+
+        # One after the other they would never be as quick; a slow machine may need another attempt.
+        until(share_a_wait)
     assert alone >= 0.4
-    assert together < 16 * 0.4
-    assert len(bodies(kafka.bootstrap_servers, tenant)) == 17
+    assert len(bodies(kafka.bootstrap_servers, tenant)) == len(sent) > 16
     on_disk = b"".join(file.read_bytes() for file in kafka.data.glob(f"{semconv.TOPIC_LOGS}-*/*.log"))
     assert on_disk
     assert tenant.encode() not in on_disk

@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,26 +17,28 @@ import urllib3
 import grpc_calls
 from collector_process import Collector, account, bodies, create_topics, log, logs_request
 from servers import Kafka
+from support.waiting import until
 
 pytestmark = pytest.mark.kafka
 WITHOUT_GRPC = {"CELERYSCOPE_COLLECTOR_GRPC": "false"}
 IMPATIENT = {"CELERYSCOPE_COLLECTOR_KAFKA_TIMEOUT": "2"}
 
 
-def eventually(happens: Callable[[], bool], seconds: float = 20) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if happens():
-            return True
-        time.sleep(0.1)
-    return False
+def listens(host: str, port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex((host, port)) == 0
+
+
+def accept(collector: Collector, text: str) -> None:
+    """Send it until it is accepted: a Kafka that has just been started may take longer than it is given."""
+    until(lambda: collector.post("/v1/logs", logs_request(log(text))).status == 200, what=f"{text} is accepted")
 
 
 def test_while_kafka_is_away_senders_keep_their_data_and_once_it_is_back_all_goes_on(tmp_path: Path) -> None:
     with Kafka(tmp_path / "kafka") as kafka:
         create_topics(kafka)
         with Collector(kafka.bootstrap_servers, tmp_path, IMPATIENT) as collector:
-            assert collector.post("/v1/logs", logs_request(log("before"))).status == 200
+            accept(collector, "before")
 
             kafka.kill()
             refused = collector.post("/v1/logs", logs_request(log("during")))
@@ -45,17 +46,21 @@ def test_while_kafka_is_away_senders_keep_their_data_and_once_it_is_back_all_goe
             with grpc.insecure_channel(collector.grpc_address) as channel:
                 call = grpc_calls.refused(channel, grpc_calls.LOGS, grpc_calls.logs("during"), collector.token)
             assert (call.code(), (grpc_calls.retry_seconds(call) or 0) > 0) == (grpc.StatusCode.UNAVAILABLE, True)
-            assert eventually(lambda: collector.get("/readyz").status == 503)
+            until(lambda: collector.get("/readyz").status == 503)
             assert b"Kafka" in collector.get("/readyz").data
             assert collector.get("/healthz").status == 200
 
-            started = time.monotonic()
-            assert collector.post("/v1/logs", logs_request(log("still away"))).status == 503
-            assert time.monotonic() - started < 1.5  # known to be away: nobody waits the two seconds
+            def refuses_at_once() -> bool:
+                started = time.monotonic()
+                assert collector.post("/v1/logs", logs_request(log("still away"))).status == 503
+                return time.monotonic() - started < 1.5
+
+            # Known to be away: nobody waits the two seconds, but when the machine is slow.
+            until(refuses_at_once)
 
             kafka.start()
-            assert eventually(lambda: collector.get("/readyz").status == 200)
-            assert collector.post("/v1/logs", logs_request(log("after"))).status == 200
+            until(lambda: collector.get("/readyz").status == 200)
+            accept(collector, "after")
 
             kept = bodies(kafka.bootstrap_servers, collector.tenant)
             assert {"before", "after"} <= set(kept)
@@ -73,27 +78,27 @@ def test_a_kafka_that_hangs_is_answered_with_503_in_time_and_forgiven(tmp_path: 
             try:
                 started = time.monotonic()
                 assert collector.post("/v1/logs", logs_request(log("hanging"))).status == 503
-                assert time.monotonic() - started < 10
+                assert time.monotonic() - started < 20  # by itself a client waits half a minute
                 assert collector.get("/healthz").status == 200
             finally:
                 os.kill(process, signal.SIGCONT)
             assert account(collector, "log") == {"received": 1, "unavailable": 1}
-            assert eventually(lambda: collector.post("/v1/logs", logs_request(log("after"))).status == 200)
-            assert collector.get("/readyz").status == 200
+            accept(collector, "after")
+            until(lambda: collector.get("/readyz").status == 200)
             assert "after" in bodies(kafka.bootstrap_servers, collector.tenant)
 
 
 def test_a_collector_starts_without_kafka_and_accepts_as_soon_as_it_is_there(tmp_path: Path) -> None:
     kafka = Kafka(tmp_path / "kafka")
-    with Collector(kafka.bootstrap_servers, tmp_path, IMPATIENT | WITHOUT_GRPC) as collector:
+    with Collector(kafka.bootstrap_servers, tmp_path, IMPATIENT | WITHOUT_GRPC, kafka_is_there=False) as collector:
         assert ("not yet" in collector.announcement, "grpc" in collector.announcement) == (True, False)
         assert collector.post("/v1/logs", logs_request(log())).status == 503
         with kafka:
-            assert eventually(lambda: b"celeryscope setup" in collector.get("/readyz").data)
+            until(lambda: b"celeryscope setup" in collector.get("/readyz").data)
             create_topics(kafka)
-            assert eventually(lambda: collector.get("/readyz").status == 200)
-            assert collector.post("/v1/logs", logs_request(log("here"))).status == 200
-            assert bodies(kafka.bootstrap_servers, collector.tenant) == ["here"]
+            until(lambda: collector.get("/readyz").status == 200)
+            accept(collector, "here")
+            assert set(bodies(kafka.bootstrap_servers, collector.tenant)) == {"here"}
 
 
 def test_what_was_answered_with_200_before_and_while_it_drains_is_in_kafka(kafka: Kafka, tmp_path: Path) -> None:
@@ -116,10 +121,10 @@ def test_what_was_answered_with_200_before_and_while_it_drains_is_in_kafka(kafka
 
     with Collector(kafka.bootstrap_servers, tmp_path, tenant=tenant) as collector, ThreadPoolExecutor(6) as senders:
         running = [senders.submit(send, sender) for sender in range(6)]
-        assert eventually(lambda: len(accepted) > 100)
+        until(lambda: len(accepted) > 100)
         collector.process.terminate()
         stopped.set()
-        assert collector.process.wait(20) == 0
+        assert collector.process.wait(90) == 0
         for sender in running:
             sender.result()
 
@@ -140,12 +145,13 @@ def test_a_request_that_is_still_arriving_when_sigterm_comes_is_finished(kafka: 
                 f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
             )
             connection.sendall(head.encode() + body[:10])
-            time.sleep(0.5)
+            until(lambda: b'requests_under_way{signal="log"} 1' in collector.get("/metrics").data)
             collector.process.terminate()
-            time.sleep(0.5)
+            collector.wait_for_log("draining")
+            until(lambda: not listens(host, int(port)), what="no new connections")
             assert collector.process.poll() is None
             connection.sendall(body[10:])
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
-        assert collector.process.wait(20) == 0
+        assert collector.process.wait(90) == 0
 
     assert bodies(kafka.bootstrap_servers, tenant) == ["slow"]

@@ -59,6 +59,7 @@ def test_they_share_ports_metrics_and_signals_and_one_that_is_killed_comes_back(
     with Collector(kafka.bootstrap_servers, tmp_path, TWO, tenant) as collector:
         assert collector.announcement.rstrip().endswith(", 2 processes")
         eventually(collector, lambda: metric(collector, "processes") == 2)
+        collector.wait_for_log("Kafka is reachable", times=2)
         accepted = [send(collector, f"before {number}") for number in range(20)]
         assert None not in accepted
         of_tenant = f'records_accepted_total{{signal="log",tenant="{tenant}"}}'
@@ -68,8 +69,9 @@ def test_they_share_ports_metrics_and_signals_and_one_that_is_killed_comes_back(
 
         workers(collector)[0].kill()
         accepted += [send(collector, f"during {number}") for number in range(20)]
+        # The supervisor sees that it was killed, and then starts another.
+        eventually(collector, lambda: metric(collector, "process_restarts_total") == 1)
         eventually(collector, lambda: metric(collector, "processes") == 2)
-        assert metric(collector, "process_restarts_total") == 1
         assert metric(collector, re.escape(of_tenant)) >= 2 * len([text for text in accepted if text])
         assert any(text and text.startswith("during") for text in accepted)
 
@@ -78,7 +80,7 @@ def test_they_share_ports_metrics_and_signals_and_one_that_is_killed_comes_back(
         accepted += [send(collector, f"after {number}") for number in range(10)]
 
         collector.process.terminate()
-        assert collector.process.wait(30) == 0
+        assert collector.process.wait(90) == 0
     assert {text for text in accepted if text} <= set(bodies(kafka.bootstrap_servers, tenant))
     assert "Traceback" not in (tmp_path / "collector.log").read_text()
 
@@ -107,16 +109,16 @@ def test_one_control_c_drains_them(kafka: Kafka, tmp_path: Path) -> None:
             until(lambda: not accepts_connections(host, int(port)))
             connection.sendall(body)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-        assert collector.process.wait(30) == 0
+        assert collector.process.wait(90) == 0
     # A second signal would end them without waiting.
     assert (tmp_path / "collector.log").read_text().count("draining") == 2
 
 
 def test_those_that_start_while_the_collector_is_stopped_end_quietly(tmp_path: Path) -> None:
-    with Collector("127.0.0.1:1", tmp_path, {"CELERYSCOPE_COLLECTOR_WORKERS": "3"}) as collector:
+    with Collector("127.0.0.1:1", tmp_path, {"CELERYSCOPE_COLLECTOR_WORKERS": "3"}, kafka_is_there=False) as collector:
         until(lambda: len(workers(collector)) == 3)
         os.killpg(collector.process.pid, signal.SIGINT)
-        assert collector.process.wait(30) == 0
+        assert collector.process.wait(90) == 0
     assert "Traceback" not in (tmp_path / "collector.log").read_text()
 
 
@@ -127,5 +129,5 @@ def test_they_end_with_their_supervisor_even_when_that_is_killed(kafka: Kafka, t
         until(lambda: len(workers(collector)) == 2)
         left = workers(collector)
         os.kill(collector.process.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs(left, timeout=20)
+        _, alive = psutil.wait_procs(left, timeout=90)
         assert alive == []
