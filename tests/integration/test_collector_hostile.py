@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import grpc
 import orjson
 import psutil
 import pytest
+import urllib3
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
@@ -27,18 +28,36 @@ from support.waiting import until
 pytestmark = pytest.mark.kafka
 PROTOBUF = "application/x-protobuf"
 CONNECTIONS = 40
-SETTINGS = {
-    "CELERYSCOPE_COLLECTOR_HEADER_TIMEOUT": "1",
-    "CELERYSCOPE_COLLECTOR_REQUEST_TIMEOUT": "1",
+PATIENT = {
+    "CELERYSCOPE_COLLECTOR_HEADER_TIMEOUT": "90",
+    "CELERYSCOPE_COLLECTOR_REQUEST_TIMEOUT": "90",
     "CELERYSCOPE_COLLECTOR_MAX_CONNECTIONS": str(CONNECTIONS),
+}
+IMPATIENT = {
+    "CELERYSCOPE_COLLECTOR_HEADER_TIMEOUT": "2",
+    "CELERYSCOPE_COLLECTOR_REQUEST_TIMEOUT": "2",
 }
 MAX_MEMORY = 400_000_000
 
 
 @pytest.fixture(scope="module")
 def collector(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    folder = tmp_path_factory.mktemp("collector")
-    with collecting(kafka, folder, SETTINGS) as running:
+    """One that gives nobody up only because the machine is slow."""
+    with bounded(kafka, tmp_path_factory.mktemp("collector"), PATIENT) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def impatient(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """One that gives up whoever is slow; only for those who mean to be."""
+    with bounded(kafka, tmp_path_factory.mktemp("impatient"), IMPATIENT) as running:
+        yield running
+
+
+@contextmanager
+def bounded(kafka: Kafka, folder: Path, settings: dict[str, str]) -> Iterator[Collector]:
+    """A collector that is to live until the end, in little memory and without a bug."""
+    with collecting(kafka, folder, settings) as running:
         with Memory(running.process.pid) as memory:
             yield running
         assert running.process.poll() is None
@@ -68,10 +87,16 @@ class Memory(threading.Thread):
         self.join()
 
 
+def seconds_of_cpu(collector: Collector) -> float:
+    """What it has cost so far, however long it had to wait for its turn."""
+    times = psutil.Process(collector.process.pid).cpu_times()
+    return float(times.user + times.system)
+
+
 def connected(collector: Collector) -> socket.socket:
     host, port = collector.url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)))
-    connection.settimeout(20)
+    connection.settimeout(90)
     return connection
 
 
@@ -121,35 +146,35 @@ def is_healthy(connection: socket.socket) -> bool:
     return answer.startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_head_that_does_not_end_is_given_up(collector: Collector) -> None:
+def test_a_head_that_does_not_end_is_given_up(impatient: Collector) -> None:
     beginnings = (b"", b"POST /v1/logs HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"\r\n\r\n")
     with ExitStack() as stack:
-        connections = [stack.enter_context(connected(collector)) for _ in beginnings]
+        connections = [stack.enter_context(connected(impatient)) for _ in beginnings]
         for connection, beginning in zip(connections, beginnings, strict=True):
             connection.sendall(beginning)
         assert all(asks_to_come_back(answer_of(connection)) for connection in connections)
 
 
-def test_a_head_that_drips_is_given_up(collector: Collector) -> None:
-    with connected(collector) as connection:
+def test_a_head_that_drips_is_given_up(impatient: Collector) -> None:
+    with connected(impatient) as connection:
         connection.sendall(b"POST /v1/logs HTTP/1.1\r\n")
-        drips = (f"x-{number}: y\r\n".encode() for number in range(100))
+        drips = (f"x-{number}: y\r\n".encode() for number in range(900))
         assert refuses(connection, drips, pause=0.1)
 
 
-def test_a_body_that_drips_on_after_its_refusal_is_given_up(collector: Collector) -> None:
-    with connected(collector) as connection:
+def test_a_body_that_drips_on_after_its_refusal_is_given_up(impatient: Collector) -> None:
+    with connected(impatient) as connection:
         connection.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
-        assert refuses(connection, (b"x" for _ in range(100)), pause=0.1)
+        assert refuses(connection, (b"x" for _ in range(900)), pause=0.1)
 
 
-def test_the_next_head_on_a_connection_has_its_own_time(collector: Collector) -> None:
-    with connected(collector) as connection:
+def test_the_next_head_on_a_connection_has_its_own_time(impatient: Collector) -> None:
+    with connected(impatient) as connection:
         for _ in range(2):
             assert is_healthy(connection)
             # Between requests a connection may be idle for longer than a head may take.
-            time.sleep(1.2)
+            time.sleep(2.2)
         connection.sendall(b"GET /")
         assert asks_to_come_back(answer_of(connection))
 
@@ -169,15 +194,17 @@ def test_a_long_path_is_refused_and_a_long_body_that_comes_with_its_head_is_not(
     assert collector.post("/v1/logs", logs_request(log("x" * 500_000))).status == 200
 
 
-def test_a_body_that_does_not_come_is_given_up_and_what_it_held_is_free_again(collector: Collector) -> None:
+def test_a_body_that_does_not_come_is_given_up_and_what_it_held_is_free_again(impatient: Collector) -> None:
     body = b" " * 1_000_000
     with ExitStack() as stack:
-        connections = [stack.enter_context(connected(collector)) for _ in range(CONNECTIONS // 2)]
+        connections = [stack.enter_context(connected(impatient)) for _ in range(20)]
         for connection in connections:
-            connection.sendall(head(collector, len(body) + 1) + body)
+            # On a slow machine the collector may give it up before it has all that comes.
+            with suppress(ConnectionError):
+                connection.sendall(head(impatient, len(body) + 1) + body)
         for connection in connections:
-            assert asks_to_come_back(connection.recv(65536))
-    until(lambda: b'bytes_in_flight{stage="requests"} 0.0' in collector.get("/metrics").data)
+            assert asks_to_come_back(answer_of(connection))
+    until(lambda: b'bytes_in_flight{stage="requests"} 0.0' in impatient.get("/metrics").data)
 
 
 def test_too_many_connections_are_answered_and_those_that_are_there_go_on(collector: Collector) -> None:
@@ -191,7 +218,14 @@ def test_too_many_connections_are_answered_and_those_that_are_there_go_on(collec
         assert {answer.split(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 503 Service Unavailable"}
         assert all(b"retry-after: 5\r\n" in answer for answer in answers)
         assert is_healthy(first[0])
-    until(lambda: collector.get("/healthz").status == 200)
+
+    def answers() -> bool:
+        # A connection too many may also be reset before its answer is read.
+        with suppress(urllib3.exceptions.HTTPError):
+            return collector.get("/healthz").status == 200
+        return False
+
+    until(answers)
 
 
 def nested_json(depth: int) -> bytes:
@@ -274,10 +308,10 @@ HOSTILE_PROTOBUF = {
 @pytest.mark.parametrize(("body", "statuses"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile_json_is_answered(collector: Collector, body: bytes, statuses: set[int]) -> None:
     encoding = {"content_encoding": "gzip"} if body.startswith(b"\x1f\x8b") else {}
-    started = time.monotonic()
+    before = seconds_of_cpu(collector)
     answer = collector.post("/v1/logs", body, **encoding)
     assert (answer.status in statuses, json.loads(answer.data) is not None) == (True, True), answer.data[:200]
-    assert time.monotonic() - started < 10
+    assert seconds_of_cpu(collector) - before < 10
 
 
 @pytest.mark.parametrize(("body", "statuses"), HOSTILE_PROTOBUF.values(), ids=HOSTILE_PROTOBUF)
@@ -343,13 +377,14 @@ def test_a_tenant_over_its_rate_is_told_when_to_come_back_and_others_are_not(kaf
         collector.process.send_signal(1)
         collector.wait_for_log("file read again")
 
-        assert collector.post("/v1/logs", logs_request(*[log("first")] * 15)).status == 200
+        # More than it may send in the next minute, so what follows may take a while.
+        assert collector.post("/v1/logs", logs_request(*[log("first")] * 65)).status == 200
         refused = collector.post("/v1/logs", logs_request(log("second")))
-        assert (refused.status, 1 <= int(refused.headers["Retry-After"]) <= 10) == (429, True)
+        assert (refused.status, 1 <= int(refused.headers["Retry-After"]) <= 60) == (429, True)
         with grpc.insecure_channel(collector.grpc_address) as channel:
             error = grpc_calls.refused(channel, grpc_calls.LOGS, grpc_calls.logs("third"), collector.token)
             assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert 1 <= (grpc_calls.retry_seconds(error) or 0) <= 10
+            assert 1 <= (grpc_calls.retry_seconds(error) or 0) <= 60
             assert grpc_calls.call(channel, grpc_calls.LOGS, grpc_calls.logs("of the bank"), late) == b""
         bearer = {"Authorization": f"Bearer {late}"}
         assert collector.post("/v1/logs", logs_request(log("x" * 3000)), **bearer).status == 413
