@@ -117,7 +117,8 @@ class Consumer(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Hand these over; called on the thread of Kafka's client while ``run`` waits for it in a poll."""
         self._backlog.forget({(partition.topic, partition.partition) for partition in revoked})
-        self._backlog.wait(_HAND_OVER)
+        if not self._backlog.wait(_HAND_OVER):
+            logger.info("Batches in flight are not done yet; who gets their partitions now reads them again.")
         self._uncommitted |= self._backlog.settle()
         if offsets := _offsets(self._uncommitted):
             try:
