@@ -34,7 +34,7 @@ def test_states_and_places_are_right_after_an_indexer_was_killed_between_batches
     def fails(**attributes: str) -> None:
         release = attributes.pop("release")
         for message in shop.failure(release=release, **attributes).messages:
-            producer.send(semconv.TOPIC_LOGS, message.value).get(timeout=20)
+            producer.send(semconv.TOPIC_LOGS, message.value).get(timeout=60)
 
     def entity() -> dict[str, Any]:
         return shop.entities().get("charge", {})
