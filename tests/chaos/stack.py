@@ -131,7 +131,7 @@ class Stack:
                 lambda spool=spool: not self.spool_status(spool)["pending"], timeout, f"the {name} is not empty"
             )
         for worker in (self.worker, self.cramped):
-            worker.stop(timeout=60)
+            worker.stop(timeout=180)
 
     @property
     def spool(self) -> Path:
