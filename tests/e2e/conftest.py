@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
         stack.product("status", "--record")
         stack.stop_shop()
         spool = stack.spool_status()
-        audit = json.loads(stack.product("audit", "--json", "--wait", "30", "--written", str(spool["shipped"])))
+        audit = json.loads(stack.product("audit", "--json", "--wait", "120", "--written", str(spool["shipped"])))
         with documents(stack.elasticsearch.url, stack.tenant) as reader:
             yield Finished(expected, reader.all_attempts(), reader, spool, audit, stack.elasticsearch.url)
     finally:

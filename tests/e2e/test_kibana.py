@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from elasticsearch import Elasticsearch
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from celeryscope import semconv
 from celeryscope_kibana.bundle import bundle
@@ -235,6 +235,12 @@ def test_apm_hangs_each_run_of_a_workflow_below_its_publisher_in_one_trace(
     assert [span for span in runs if span["parent.id"][0] not in known] == []
 
 
+def calls(page: Page) -> Any:
+    """Those of Kibana's functions, once there are any: Vega works a click off by and by."""
+    page.wait_for_function("calls.length > 0", timeout=90_000)
+    return page.evaluate("calls")
+
+
 @pytest.fixture(scope="module")
 def panel(chromium: Browser) -> VegaPanel:
     return VegaPanel(chromium.new_page(), vega_modules())
@@ -245,7 +251,7 @@ def test_a_click_on_a_listed_workflow_filters_the_dashboard_by_it(
 ) -> None:
     page = panel.show(answered(timeline(), client, lately()))
     page.mouse.click(200, 95)
-    ((function, query, index, alias),) = page.evaluate("calls")
+    ((function, query, index, alias),) = calls(page)
     assert function == "kibanaAddFilter"
     assert query["match_phrase"][semconv.ROOT_ID] in failed(finished)
     assert index == f"{semconv.INDEX_TASKS}-*"
@@ -259,7 +265,7 @@ def test_a_click_on_a_row_filters_the_rest_of_the_dashboard_and_a_second_one_tak
     page = panel.show(answered(timeline(), client, of_workflow(root)))
     second_row = 6 + 104 + 28 + 14
     page.mouse.click(400, second_row)
-    ((function, query, _, alias),) = page.evaluate("calls")
+    ((function, query, _, alias),) = calls(page)
     assert (function, alias.startswith("Task shop.payments.process_payment")) == ("kibanaAddFilter", True)
     # The timeline itself stays whole, with the row marked; log lines of that task alone remain.
     context = lately({"match_phrase": {semconv.ROOT_ID: root}}, query)
@@ -271,8 +277,8 @@ def test_a_click_on_a_row_filters_the_rest_of_the_dashboard_and_a_second_one_tak
     tasks = {hit["_source"]["attributes"][semconv.TASK_ID] for hit in lines["hits"]["hits"]}
     assert tasks == {picked}
     page.mouse.click(400, second_row)
-    assert [call[0] for call in page.evaluate("calls")] == ["kibanaRemoveFilter"]
-    assert page.evaluate("calls")[0][1] == query
+    assert [call[0] for call in calls(page)] == ["kibanaRemoveFilter"]
+    assert calls(page)[0][1] == query
 
 
 def test_a_click_on_a_cluster_filters_by_its_fingerprint(
@@ -280,7 +286,7 @@ def test_a_click_on_a_cluster_filters_by_its_fingerprint(
 ) -> None:
     page = panel.show(answered(cluster_table(), client, lately()), height=440)
     page.mouse.click(200, 56)
-    ((function, query, index, alias),) = page.evaluate("calls")
+    ((function, query, index, alias),) = calls(page)
     assert (function, index) == ("kibanaAddFilter", f"{semconv.DATA_STREAM_LOGS}-*")
     assert alias.startswith("Cluster: ")
     found = client.count(index=index, query={"bool": {"filter": [query, query_of('processor.event: "error"')]}})

@@ -29,6 +29,7 @@ class Documents:
     def all_attempts(self) -> list[Attempt]:
         """All attempts of the tenant, also those of beat's tasks."""
         index = f"{semconv.INDEX_TASKS}-*"
+        self._post(f"/{index}/_refresh")
         return [_attempt(hit) for hit in self._pages(index, {"term": {semconv.TENANT: self._tenant}})]
 
     def logs(self, field: str, values: Iterable[str]) -> list[dict[str, Any]]:

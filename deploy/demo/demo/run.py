@@ -13,7 +13,7 @@ from shop.expected import Expected
 
 _SHOWN_FAILURE = "an exception from another"
 _SHOWN_WORKFLOW = "a chain that stops"
-_ACCOUNT_WAIT = 30
+_ACCOUNT_WAIT = 120
 
 
 class Demo:

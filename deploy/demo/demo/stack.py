@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redis import Redis as RedisClient
+
 from celeryscope import semconv
 from celeryscope.errors import CeleryscopeError, Unavailable
 from demo.documents import documents
@@ -23,7 +25,7 @@ from shop.expected import Expected
 
 _SHOP = Path(__file__).resolve().parents[1]
 _POLL = 0.5
-_PRODUCT_TIMEOUT = 120
+_PRODUCT_TIMEOUT = 300
 
 
 class StepError(CeleryscopeError):
@@ -104,8 +106,9 @@ class Stack:
         self.start_services()
 
     def stop_shop(self) -> None:
-        """Stop beat, then the worker, which ships what is left in the spool."""
+        """Stop beat, then the worker when it has begun all that was sent; it ships what is left in the spool."""
         self.beat.stop()
+        self._wait_until_all_has_begun()
         self.worker.stop()
 
     def stop(self) -> None:
@@ -128,7 +131,7 @@ class Stack:
     def wait_for(
         self,
         expected: list[Expected],
-        timeout: float = 90,
+        timeout: float = 300,
         report: Callable[[int], None] = lambda done: None,  # noqa: ARG005
     ) -> None:
         """Return when all workflows are in Elasticsearch as expected; `report` gets the number of those that are.
@@ -200,6 +203,13 @@ class Stack:
     def _secret(self) -> Path:
         return self.folder / "token"
 
+    def _wait_until_all_has_begun(self, timeout: float = 60) -> None:
+        """A worker that is stopped finishes what it has begun; what beat has just sent would stay without an end."""
+        deadline = time.monotonic() + timeout
+        with RedisClient.from_url(self.redis.url) as client:
+            while client.llen("celery") + client.hlen("unacked") and self.worker.alive and time.monotonic() < deadline:
+                time.sleep(_POLL)
+
     def _settings(self) -> dict[str, str]:
         return {
             "CELERYSCOPE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
@@ -215,6 +225,8 @@ class Stack:
             "CELERYSCOPE_SPOOL_DIR": str(self.spool),
             "CELERYSCOPE_SHIP_INTERVAL": "0.2",
             "CELERYSCOPE_HEARTBEAT_INTERVAL": "2",
+            # On a busy machine, too, a process that ends ships all it has.
+            "CELERYSCOPE_FLUSH_TIMEOUT": "30",
             "CELERYSCOPE_ENVIRONMENT": "demo",
             "SHOP_BROKER_URL": self.redis.url,
             "SHOP_RESULT_BACKEND": self.redis.url,
