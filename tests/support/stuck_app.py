@@ -24,7 +24,7 @@ celeryscope.instrument(app)
 
 RELEASE = Path("release")
 SIGNALLED = Path("signalled")
-MOST = 60.0
+MOST = 150.0
 stock = threading.Lock()
 
 if "TAKES_SIGNAL" in os.environ:
@@ -82,14 +82,14 @@ def may_take_long(seconds: float) -> None:
 
 
 @app.task
-def computes(seconds: float) -> int:
+def computes() -> int:
     count = 0
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + MOST
+    while time.monotonic() < deadline and (count % 100_000 or not RELEASE.exists()):
         count += 1
     return count
 
 
-@app.task(time_limit=6)
+@app.task(time_limit=12)
 def holds_the_interpreter() -> None:
     re.match(r"(a+)+$", "a" * 60 + "b")
