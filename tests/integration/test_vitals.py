@@ -17,6 +17,8 @@ pytestmark = pytest.mark.redis
 
 SECOND = 1_000_000
 INTERVAL = 0.4
+LONGER = 2.0
+"""An interval whose lease a machine may sleep through for seconds, where it matters which worker has it."""
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +27,10 @@ def worker(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         yield running
 
 
-def looking(sink: Sink, redis: Redis, folder: Path, pool: str = "prefork", **environ: Any) -> Worker:
-    return Worker(sink, redis.url, folder, pool, CELERYSCOPE_QUEUE_DEPTH_INTERVAL=str(INTERVAL), **environ)
+def looking(
+    sink: Sink, redis: Redis, folder: Path, pool: str = "prefork", interval: float = INTERVAL, **environ: Any
+) -> Worker:
+    return Worker(sink, redis.url, folder, pool, CELERYSCOPE_QUEUE_DEPTH_INTERVAL=str(interval), **environ)
 
 
 def next_beat(worker: Worker) -> dict[str, Any]:
@@ -34,6 +38,18 @@ def next_beat(worker: Worker) -> dict[str, Any]:
     seen = len(worker.sink.events("celery.worker.heartbeat"))
     until(lambda: len(worker.sink.events("celery.worker.heartbeat")) > seen + 1, what="a heartbeat")
     return worker.sink.events("celery.worker.heartbeat")[-1]
+
+
+def idle_beat(worker: Worker) -> dict[str, Any]:
+    """A heartbeat from after the call at which nothing ran or was about to: all that had ended was counted."""
+    beats = list[dict[str, Any]]()
+
+    def is_idle() -> bool:
+        beats.append(next_beat(worker))
+        return not beats[-1]["celery.active"] and not beats[-1]["celery.prefetched"]
+
+    until(is_idle, what="a worker with nothing to do")
+    return beats[-1]
 
 
 def depths(sink: Sink, queue: str) -> list[dict[str, Any]]:
@@ -46,7 +62,7 @@ def channels_opened(rabbitmq: RabbitMQ) -> int:
 
 
 def test_a_heartbeat_tells_of_the_worker_and_of_each_child_what_the_operating_system_says(worker: Worker) -> None:
-    worker.run("[r.get(timeout=20) for r in [succeed.delay() for _ in range(10)]]")
+    worker.run("[r.get(timeout=90) for r in [succeed.delay() for _ in range(10)]]")
     beat = next_beat(worker)
     children = [child.pid for child in psutil.Process(worker.process.pid).children()]
     assert sorted(beat["celery.child.pid"]) == sorted(children)
@@ -61,24 +77,27 @@ def test_a_heartbeat_tells_of_the_worker_and_of_each_child_what_the_operating_sy
 
 
 def test_the_tasks_done_are_counted_for_each_child(worker: Worker) -> None:
-    before = next_beat(worker)
-    worker.run("[r.get(timeout=20) for r in [succeed.delay() for _ in range(20)]]")
-    worker.run("fail.delay().get(timeout=20, propagate=False)")
-    after = next_beat(worker)
+    before = idle_beat(worker)
+    worker.run("[r.get(timeout=90) for r in [succeed.delay() for _ in range(20)]]")
+    worker.run("fail.delay().get(timeout=90, propagate=False)")
+    after = idle_beat(worker)
     assert sum(after["celery.child.tasks"]) - sum(before["celery.child.tasks"]) == 21
     assert after["celery.processed"] - before["celery.processed"] == 21
 
 
 def test_what_is_busy_prefetched_waiting_for_its_eta_and_left_in_the_queue_is_told_apart(worker: Worker) -> None:
-    worker.run("[succeed.apply_async(countdown=60) for _ in range(3)]")
+    release = worker.folder / "release"
+    worker.run("[succeed.apply_async(countdown=300) for _ in range(3)]")
     until(lambda: next_beat(worker)["celery.scheduled"] == 3, what="three wait for their eta")
-    worker.run("[sleeps.apply_async((2,), priority=p) for p in (0, 3, 9) for _ in range(5)]")
+    worker.run(f"[waits_for.apply_async(({str(release)!r},), priority=p) for p in (0, 3, 9) for _ in range(5)]")
     until(lambda: (told := next_beat(worker))["celery.active"] == 2 and told["celery.prefetched"] > 0, what="busy")
+    last = "celery.queue.depth_of_priority.9"
+    until(lambda: (told := depths(worker.sink, worker.environ["QUEUE"])) and told[-1][last] > 0, what="a queue")
     beat = next_beat(worker)
     # Two run, eight more are unacknowledged at most (prefetch 4 for each child); those with an eta are among them.
     assert (beat["celery.active"], beat["celery.scheduled"]) == (2, 3)
     assert 0 < beat["celery.prefetched"] <= 8
-    depth = next(told for told in reversed(depths(worker.sink, worker.environ["QUEUE"])))
+    depth = depths(worker.sink, worker.environ["QUEUE"])[-1]
     assert depth["celery.queue.depth"] > 0
     by_priority = {key: value for key, value in depth.items() if "depth_of_priority" in key}
     assert sorted(by_priority) == [f"celery.queue.depth_of_priority.{step}" for step in (0, 3, 6, 9)]
@@ -87,6 +106,7 @@ def test_what_is_busy_prefetched_waiting_for_its_eta_and_left_in_the_queue_is_to
     assert depth["celery.broker.unacknowledged"] > 0
     assert depth["messaging.system"] == "redis"
     worker.run("app.control.purge()")
+    release.touch()
 
 
 def test_the_pool_has_the_size_it_has_now(worker: Worker) -> None:
@@ -119,8 +139,8 @@ def test_the_configuration_is_told_once(worker: Worker) -> None:
 
 def test_a_pool_without_processes_tells_its_vitals_without_children(redis: Redis, tmp_path: Path) -> None:
     with Sink() as sink, looking(sink, redis, tmp_path, "gevent") as worker:
-        worker.run("[r.get(timeout=20) for r in [succeed.delay() for _ in range(3)]]")
-        beat = next_beat(worker)
+        worker.run("[r.get(timeout=90) for r in [succeed.delay() for _ in range(3)]]")
+        beat = idle_beat(worker)
         assert (beat["celery.concurrency"], beat["celery.processed"]) == (2, 3)
         assert "celery.child.pid" not in beat
         until(lambda: depths(sink, worker.environ["QUEUE"]), what="the queue's depth")
@@ -133,7 +153,7 @@ def test_a_worker_that_may_not_look_says_so_once_and_works(redis: Redis, tmp_pat
     url = redis.url.replace("://", "://limited:pw@")
     with Sink() as sink, looking(sink, redis, tmp_path, "solo", BROKER_URL=url) as worker:
         until(lambda: "can't be looked at" in worker.log(), what="the warning")
-        assert worker.run("print(succeed.delay(5).get(timeout=20))") == "5"
+        assert worker.run("print(succeed.delay(5).get(timeout=90))") == "5"
         for _ in range(2):
             next_beat(worker)
         assert worker.log().count("can't be looked at") == 1
@@ -152,18 +172,21 @@ def test_one_of_the_workers_tells_the_depth_and_another_takes_over_when_it_is_ki
     queue, url = first.name, f"{request.getfixturevalue(broker).url}"
     with (
         Sink() as sink,
-        looking(sink, redis, first, "solo", BROKER_URL=url) as one,
-        looking(sink, redis, second, "solo", BROKER_URL=url, QUEUE=queue, options=("-n", "two@%h")) as two,
+        looking(sink, redis, first, "solo", LONGER, BROKER_URL=url) as one,
+        looking(sink, redis, second, "solo", LONGER, BROKER_URL=url, QUEUE=queue, options=("-n", "two@%h")) as two,
     ):
-        until(lambda: len(depths(sink, queue)) >= 5, what="depths")
+        told = len(depths(sink, queue))
+        until(lambda: len(depths(sink, queue)) >= told + 3, what="depths")
         (leader,) = {event["resource.process.pid"] for event in depths(sink, queue)}
         elected, other = (one, two) if leader == one.process.pid else (two, one)
         elected.kill()
-        told = len(depths(sink, queue))
         until(lambda: depths(sink, queue)[-1]["resource.process.pid"] == other.process.pid, what="another takes over")
-        last, next_one = depths(sink, queue)[told - 1 :][:2]
-        assert (next_one["celery.clock"] - last["celery.clock"]) / SECOND < 2.5 * INTERVAL + INTERVAL + 2
-        assert {event["resource.process.pid"] for event in depths(sink, queue)[told:]} == {other.process.pid}
+        last, next_one = (
+            [event["celery.clock"] for event in depths(sink, queue) if event["resource.process.pid"] == pid]
+            for pid in (elected.process.pid, other.process.pid)
+        )
+        # The lease and an interval, and half a minute for a slow machine: far from never.
+        assert 0 < (next_one[0] - last[-1]) / SECOND < 2.5 * LONGER + LONGER + 30
 
 
 @pytest.mark.rabbitmq
@@ -174,10 +197,12 @@ def test_the_depth_of_a_queue_on_rabbitmq_has_its_consumers_and_costs_the_broker
     queue, logged = first.name, len(rabbitmq.log.read_text())
     with (
         Sink() as sink,
-        looking(sink, redis, first, "solo", BROKER_URL=rabbitmq.url) as worker,
-        looking(sink, redis, second, "solo", BROKER_URL=rabbitmq.url, QUEUE=queue, options=("-n", "two@%h")) as other,
+        looking(sink, redis, first, "solo", LONGER, BROKER_URL=rabbitmq.url) as worker,
+        looking(
+            sink, redis, second, "solo", LONGER, BROKER_URL=rabbitmq.url, QUEUE=queue, options=("-n", "two@%h")
+        ) as other,
     ):
-        worker.run("[sleeps.delay(60) for _ in range(24)]")
+        worker.run("[sleeps.delay(300) for _ in range(24)]")
         until(
             lambda: any(found["celery.queue.depth"] > 0 for found in depths(sink, queue)), what="messages in the queue"
         )
@@ -185,7 +210,7 @@ def test_the_depth_of_a_queue_on_rabbitmq_has_its_consumers_and_costs_the_broker
         assert depths(sink, queue)[-1]["messaging.system"] == "amqp"
         opened = channels_opened(rabbitmq)
         seen = len(depths(sink, queue))
-        until(lambda: len(depths(sink, queue)) > seen + 3, what="more depths")
+        until(lambda: len(depths(sink, queue)) > seen + 2, what="more depths")
         assert channels_opened(rabbitmq) == opened, "a look opens no channel"
         worker.run("app.control.purge()")
         # Before the workers are killed, which RabbitMQ calls an error too.

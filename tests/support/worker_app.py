@@ -119,3 +119,11 @@ def logs() -> None:
 @app.task
 def sleeps(seconds: float) -> None:
     time.sleep(seconds)
+
+
+@app.task
+def waits_for(file: str) -> None:
+    """Until a test has made the file, or has forgotten to."""
+    deadline = time.monotonic() + 300
+    while not os.path.exists(file) and time.monotonic() < deadline:  # noqa: PTH110
+        time.sleep(0.05)
