@@ -46,6 +46,10 @@ LOST = {
 }
 
 
+VITALS = {semconv.ACTIVE: 1, f"{semconv.SPOOL_DROPPED_PREFIX}quota": 3}
+"""What the shop's worker tells of itself."""
+
+
 class Day:
     """Records of a tenant; ages are seconds before now."""
 
@@ -143,5 +147,5 @@ def shop_day(tenant: str) -> Day:
     day.task(PAY, "shop.pay", semconv.EVENT_TASK_FAILED, (58, 56, 55), **rest, **DECLINED, **{semconv.RETRIES: 1})
     day.task(str(uuid4()), "shop.crunch", semconv.EVENT_TASK_LOST, (40, 39, 30), **LOST)
     day.task(str(uuid4()), "shop.stuck", semconv.EVENT_TASK_STARTED, (50, 49))
-    day.worker(0, **{semconv.ACTIVE: 1, f"{semconv.SPOOL_DROPPED_PREFIX}quota": 3})
+    day.worker(0, **VITALS)
     return day

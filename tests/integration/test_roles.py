@@ -83,7 +83,7 @@ def failed_task(kafka: Kafka, secured: Secured, set_up: None, tmp_path_factory: 
     indices = [f"logs-celery.otel-{TENANT}", f"traces-celery.otel-{TENANT}", "celery-tasks-*", "celery-failures"]
     with IndexerProcess(_as("celeryscope-indexer", kafka, secured), log), secured.client("admin") as client:
         for index in indices:
-            until(lambda index=index: _count(client, index), what=index)
+            until(lambda index=index: _count(client, index), timeout=150, what=index)
     assert "security_exception" not in log.read_text()
     return task_id
 

@@ -23,6 +23,7 @@ from celeryscope_kibana.connectors import connectors
 from servers import Elasticsearch, Kafka
 from servers.process import free_port
 from support.commands import celeryscope, environment
+from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
 
@@ -67,7 +68,7 @@ def client(servers: tuple[Kafka, Elasticsearch]) -> Iterator[Client]:
 def setup(servers: tuple[Kafka, Elasticsearch], admin: KafkaAdminClient, client: Client) -> Setup:
     """The command; nothing is set up yet."""
     if topics := [topic for topic in admin.list_topics() if topic.startswith("celeryscope")]:
-        admin.delete_topics(topics)
+        _delete(admin, topics)
     for name in _templates(client):
         client.indices.delete_index_template(name=name)
     for name in _indices(client):
@@ -83,6 +84,17 @@ def setup(servers: tuple[Kafka, Elasticsearch], admin: KafkaAdminClient, client:
         return CliRunner().invoke(main, ["setup", *arguments], env={**environment, **more})
 
     return run
+
+
+def _delete(admin: KafkaAdminClient, topics: list[str]) -> None:
+    """The controller says that they are gone a moment before the broker that clients ask knows it."""
+    admin.delete_topics(topics)
+    until(lambda: not set(topics) & set(admin.list_topics()), what="the topics are gone")
+
+
+def _becomes(asked: Callable[[], object], value: object) -> None:
+    """What the controller has changed, the broker that clients ask knows a moment later."""
+    until(lambda: asked() == value, what=f"{value!r}")
 
 
 def _templates(client: Client) -> list[str]:
@@ -153,7 +165,7 @@ def test_the_table_names_each_item_and_counts(setup: Setup) -> None:
 
 def test_what_was_deleted_comes_back(setup: Setup, admin: KafkaAdminClient, client: Client) -> None:
     setup()
-    admin.delete_topics([semconv.TOPIC_LOGS])
+    _delete(admin, [semconv.TOPIC_LOGS])
     client.indices.delete(index=semconv.INDEX_WORKERS)
     found = _items(setup("--json"))
     assert {name for name, (action, _) in found.items() if action == "created"} == {
@@ -165,7 +177,7 @@ def test_what_was_deleted_comes_back(setup: Setup, admin: KafkaAdminClient, clie
 def test_one_broker_gets_one_copy_and_six_partitions(setup: Setup, admin: KafkaAdminClient) -> None:
     found = _items(setup("--json"))
     assert found[semconv.TOPIC_TRACES] == ("created", "6 partitions, replication 1")
-    assert _config(admin, semconv.TOPIC_TRACES, "min.insync.replicas") == "1"
+    _becomes(lambda: _config(admin, semconv.TOPIC_TRACES, "min.insync.replicas"), "1")
 
 
 def test_more_copies_than_brokers_are_refused_before_anything_is_created(setup: Setup, admin: KafkaAdminClient) -> None:
@@ -179,6 +191,7 @@ def test_partitions_become_more_when_asked_and_never_fewer(setup: Setup, admin: 
     setup("--partitions", "2")
     assert _items(setup("--json"))[semconv.TOPIC_LOGS] == ("unchanged", "2 partitions")
     assert _items(setup("--partitions", "4", "--json"))[semconv.TOPIC_LOGS] == ("changed", "partitions: 2 -> 4")
+    _becomes(lambda: _partitions(admin, semconv.TOPIC_LOGS), 4)
     assert _items(setup("--partitions", "3", "--json"))[semconv.TOPIC_LOGS][0] == "kept"
     assert _partitions(admin, semconv.TOPIC_LOGS) == 4
 
@@ -189,12 +202,12 @@ def test_the_topics_retention_changes_when_asked_and_is_left_alone_otherwise(
     setup()
     admin.alter_configs([ConfigResource("topic", semconv.TOPIC_TRACES, {"retention.ms": "5000000"})])
     setup()
-    assert _config(admin, semconv.TOPIC_TRACES, "retention.ms") == "5000000"
+    _becomes(lambda: _config(admin, semconv.TOPIC_TRACES, "retention.ms"), "5000000")
     setup("--topic-retention", "2d")
-    assert _config(admin, semconv.TOPIC_TRACES, "retention.ms") == "172800000"
-    assert _config(admin, semconv.TOPIC_DEAD_LETTER, "retention.ms") == str(30 * 86_400_000)
+    _becomes(lambda: _config(admin, semconv.TOPIC_TRACES, "retention.ms"), "172800000")
+    _becomes(lambda: _config(admin, semconv.TOPIC_DEAD_LETTER, "retention.ms"), str(30 * 86_400_000))
     setup("--topic-retention", "forever")
-    assert _config(admin, semconv.TOPIC_TRACES, "retention.ms") == "-1"
+    _becomes(lambda: _config(admin, semconv.TOPIC_TRACES, "retention.ms"), "-1")
 
 
 def test_a_collector_that_takes_metrics_says_how_to_get_their_topic(
@@ -213,7 +226,7 @@ def test_a_collector_that_takes_metrics_says_how_to_get_their_topic(
 def test_a_dead_letter_topic_made_by_hand_gets_room_for_large_letters(setup: Setup, admin: KafkaAdminClient) -> None:
     admin.create_topics({semconv.TOPIC_DEAD_LETTER: {}}, wait_for_metadata=True)
     assert _items(setup("--json"))[semconv.TOPIC_DEAD_LETTER][0] == "changed"
-    assert int(_config(admin, semconv.TOPIC_DEAD_LETTER, "max.message.bytes")) > 8_000_000
+    _becomes(lambda: int(_config(admin, semconv.TOPIC_DEAD_LETTER, "max.message.bytes")) > 8_000_000, True)
 
 
 def test_what_was_asked_for_once_stays_so(setup: Setup, client: Client) -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from celeryscope import semconv
 from celeryscope.cli import main
-from integration.shop_day import LOST, PAY, ROOT, SHIP, TRACEBACK, Day, shop_day
+from integration.shop_day import LOST, PAY, ROOT, SHIP, TRACEBACK, VITALS, Day, shop_day
 from servers import Elasticsearch
 
 pytestmark = pytest.mark.elasticsearch
@@ -166,7 +166,11 @@ def test_logs_are_in_the_order_of_time_and_can_be_narrowed(celeryscope: Celerysc
     assert TRACEBACK in celeryscope("logs", "--task", PAY).stdout
 
 
-def test_status_tells_states_workers_and_freshness(celeryscope: Celeryscope) -> None:
+def test_status_tells_states_workers_and_freshness(celeryscope: Celeryscope, elasticsearch: Elasticsearch) -> None:
+    # The tests before may have taken longer than a worker may be silent.
+    now = Day(celeryscope.tenant)
+    now.worker(0, **VITALS)
+    now.write(elasticsearch.url)
     data = celeryscope.json("status")
     assert data["states"] == {"SUCCESS": 1, "FAILURE": 3, "RETRY": 1, "STARTED": 1, "LOST": 1}
     assert [attempt["name"] for attempt in data["unfinished"]["oldest"]] == ["shop.stuck"]
@@ -242,7 +246,7 @@ def run(
         env={**os.environ, **celeryscope.environment, **environment},
         stdout=stdout,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 
