@@ -167,8 +167,19 @@ def may_be_record(tail: bytes) -> bool:
     """Whether the bytes behind the last whole frame may have been a record."""
     if len(tail) < FRAME_BYTES:
         return bool(tail)
-    _, _, _, kind, flags, _, _ = _FRAME.unpack_from(tail)
+    kind, flags = _kind_and_flags(tail)
     return bool(kind >= START and not flags & CARRIED)
+
+
+def _kind_and_flags(tail: bytes) -> tuple[int, int]:
+    """Those of a frame whose checksum is wrong; of one that is not cut, the checksum tells whether a bit of them is."""
+    length, crc, number, kind, flags, scope, key = _FRAME.unpack_from(tail)
+    payload = tail[FRAME_BYTES : FRAME_BYTES + length]
+    for bit in () if is_cut(tail) else range(16):
+        mended = kind ^ (1 << bit & 0xFF), flags ^ (1 << bit >> 8)
+        if zlib.crc32(_BEHIND_CRC.pack(number, *mended, scope, key) + payload) == crc:
+            return mended
+    return kind, flags
 
 
 def _find(view: memoryview, start: int) -> int | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import orjson
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -256,6 +257,16 @@ def test_a_flipped_bit_costs_at_most_one_record_which_is_counted(position: int, 
     assert len(found) >= len(WHOLE) - 1
     assert dropped.total() == len(WHOLE) - len(found)
     assert dropped.keys() <= {ledger.DROPPED_CORRUPT, ledger.DROPPED_TORN}
+
+
+@pytest.mark.parametrize("last", [FRAMES[0], FRAMES[1], FRAMES[-1]], ids=["header", "scope", "record"])
+def test_a_last_frame_whose_kind_or_flags_are_damaged_is_counted_if_it_was_a_record(last: frame.Frame) -> None:
+    kind = last.end - len(last.payload) - frame.FRAME_BYTES + 12
+    for bit in range(16):
+        data = bytearray(SEGMENT[: last.end])
+        data[kind + bit // 8] ^= 1 << bit % 8
+        _, dropped = _read(bytes(data))
+        assert dropped.total() == last.is_record, bit
 
 
 @settings(max_examples=150, deadline=None)
