@@ -37,7 +37,7 @@ def test_a_short_run_gives_the_figures_of_celeryscope_beside_plain_celery(tmp_pa
         "--pairs",
         "1",
         "--tasks",
-        "200",
+        "1000",
         "--output",
     ]
     assert command_line.main([*arguments, str(output)]) == 0
