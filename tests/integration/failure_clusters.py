@@ -6,7 +6,6 @@ from threading import Event
 from typing import Any, cast
 
 from click.testing import CliRunner, Result
-from elasticsearch import Elasticsearch as Client
 
 from celeryscope import semconv
 from celeryscope.cli import main
@@ -17,6 +16,7 @@ from celeryscope_pipelines.indexer.clusters import FailureClusters
 from celeryscope_pipelines.indexer.patience import Patience
 from celeryscope_pipelines.indexer.pipeline import DeadLetterLimit, Pipeline
 from support import messages
+from support.search import client_of
 
 
 class Shop:
@@ -24,7 +24,7 @@ class Shop:
 
     def __init__(self, url: str, tenant: str | None = None) -> None:
         self.url = url
-        self.client = Client(url, request_timeout=30)
+        self.client = client_of(url)
         self.tenant = tenant or f"clusters-{secrets.token_hex(4)}"
         self.start_an_indexer()
 

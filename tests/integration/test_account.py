@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from elasticsearch import Elasticsearch as Client
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.structs import OffsetAndMetadata
@@ -26,6 +25,7 @@ from celeryscope_pipelines.account.lookup import Lookup
 from servers import Elasticsearch, Kafka
 from support import messages
 from support.commands import IndexerProcess, environment
+from support.search import client_of
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
@@ -184,7 +184,7 @@ def test_a_missing_record_is_named_with_its_message_and_what_to_do(
 ) -> None:
     put(producer, tenant, messages.line("kept"), messages.line("gone", gone=1))
     assert account(environ, "--tenant", tenant, "--wait", "90")["balanced"]
-    with Client(elasticsearch.url) as client:
+    with client_of(elasticsearch.url) as client:
         index = f"logs-celery.otel-{tenant}"
         (gone,) = client.search(index=index, query={"term": {"gone": 1}})["hits"]["hits"]
         client.delete(index=gone["_index"], id=gone["_id"])
@@ -218,7 +218,7 @@ def test_records_that_came_again_behind_a_rollover_hide_no_others_and_are_told(
     environ: dict[str, str], elasticsearch: Elasticsearch, tenant: str
 ) -> None:
     stream = f"{semconv.DATA_STREAM_TRACES}-{tenant}"
-    with Client(elasticsearch.url, request_timeout=60) as client:
+    with client_of(elasticsearch.url) as client:
         for numbers in (range(5), range(6)):
             operations: list[dict[str, Any]] = []
             for number in numbers:

@@ -23,6 +23,7 @@ from celeryscope_pipelines.lag import lag_of
 from servers import Elasticsearch, Kafka
 from support import messages
 from support.commands import CELERYSCOPE, IndexerProcess, audit, celeryscope, environment
+from support.search import client_of
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
@@ -63,7 +64,7 @@ def indexer(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def client(elasticsearch: Elasticsearch) -> Iterator[Client]:
-    with Client(elasticsearch.url) as connected:
+    with client_of(elasticsearch.url) as connected:
         yield connected
 
 

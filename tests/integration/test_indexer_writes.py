@@ -18,6 +18,7 @@ from celeryscope_pipelines.indexer.clusters import FailureClusters
 from celeryscope_pipelines.indexer.patience import Patience
 from celeryscope_pipelines.writes import Op, Write
 from servers import Elasticsearch
+from support.search import client_of
 
 pytestmark = pytest.mark.elasticsearch
 
@@ -26,7 +27,7 @@ MESSAGE = Message("logs", 0, 1, b"")
 
 @pytest.fixture(scope="module")
 def client(elasticsearch: Elasticsearch) -> Iterator[Client]:
-    with Client(elasticsearch.url, request_timeout=30) as connected:
+    with client_of(elasticsearch.url) as connected:
         yield connected
 
 

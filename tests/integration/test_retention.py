@@ -17,6 +17,7 @@ from celeryscope.service.kafka import KafkaSettings
 from celeryscope_pipelines.provisioning import provision
 from celeryscope_pipelines.retention import Keep, enforce
 from servers import Elasticsearch, Kafka
+from support.search import client_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
 
@@ -38,7 +39,7 @@ ENTITIES = (
 @pytest.fixture(scope="module")
 def client(kafka: Kafka, elasticsearch: Elasticsearch) -> Iterator[Client]:
     provision(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), ElasticsearchSettings(url=elasticsearch.url))
-    with Client(elasticsearch.url, request_timeout=60) as connected:
+    with client_of(elasticsearch.url) as connected:
         yield connected
 
 

@@ -24,6 +24,7 @@ from celeryscope_pipelines import measurements
 from servers import Elasticsearch, Kafka
 from support import messages
 from support.commands import IndexerProcess, celeryscope, environment
+from support.search import client_of
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
@@ -46,7 +47,7 @@ class Secured(Elasticsearch):
         return (self._secrets / f"{role}.password").read_text().strip()
 
     def client(self, role: str) -> Client:
-        return Client(self.url, basic_auth=(role, self.password_of(role)), ca_certs=str(self.ca_file))
+        return client_of(self.url, basic_auth=(role, self.password_of(role)), ca_certs=str(self.ca_file))
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +224,7 @@ def test_a_role_that_lacks_a_privilege_is_told_so_in_a_sentence(
 def test_kibana_is_known_by_its_service_token(secured: Secured) -> None:
     found = re.search(r'serviceAccountToken: "(.+)"', secured.kibana)
     assert found
-    with Client(secured.url, bearer_auth=found[1], ca_certs=str(secured.ca_file)) as client:
+    with client_of(secured.url, bearer_auth=found[1], ca_certs=str(secured.ca_file)) as client:
         assert client.security.authenticate()["username"] == "elastic/kibana"
 
 

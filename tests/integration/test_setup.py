@@ -23,6 +23,7 @@ from celeryscope_kibana.connectors import connectors
 from servers import Elasticsearch, Kafka
 from servers.process import free_port
 from support.commands import celeryscope, environment
+from support.search import client_of
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
@@ -60,7 +61,7 @@ def admin(servers: tuple[Kafka, Elasticsearch]) -> Iterator[KafkaAdminClient]:
 
 @pytest.fixture(scope="module")
 def client(servers: tuple[Kafka, Elasticsearch]) -> Iterator[Client]:
-    with Client(servers[1].url) as connected:
+    with client_of(servers[1].url) as connected:
         yield connected
 
 
@@ -319,7 +320,7 @@ def test_an_upgrade_continues_a_stream_whose_fields_can_not_change_in_a_new_inde
 ) -> None:
     # On the shared server: this Elasticsearch can't delete a data stream, nor a template that one uses.
     stream = f"logs-celery.otel-before-{secrets.token_hex(4)}"
-    with Client(elasticsearch.url) as client:
+    with client_of(elasticsearch.url) as client:
         _put_templates_of_before(client)
         document = {"@timestamp": "2026-11-21T10:00:00Z", "attributes": {semconv.STACK_REPEATS: 1}}
         client.index(index=stream, op_type="create", document=document)

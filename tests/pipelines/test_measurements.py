@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from elasticsearch import Elasticsearch as Client
 
 from celeryscope import semconv
 from celeryscope_pipelines import measurements
@@ -14,6 +13,7 @@ from celeryscope_pipelines.lag import PartitionLag
 from celeryscope_pipelines.processes import IndexerTold
 from celeryscope_pipelines.views.pipeline import Pipeline
 from servers import Elasticsearch
+from support.search import client_of
 
 NOW = datetime(2026, 11, 21, 20, 15, 30, tzinfo=UTC)
 BUSY = Pipeline(
@@ -58,7 +58,7 @@ def test_what_could_not_be_asked_has_no_document() -> None:
 def test_two_observers_within_a_quarter_of_a_minute_write_each_measurement_once(elasticsearch: Elasticsearch) -> None:
     tenant = f"measured-{uuid4().hex[:8]}"
     index = f"{semconv.DATA_STREAM_LOGS}-{tenant}"
-    with Client(elasticsearch.url) as client:
+    with client_of(elasticsearch.url) as client:
         client.indices.put_index_template(
             name=tenant, index_patterns=[index], priority=1000, template={}, data_stream={}
         )

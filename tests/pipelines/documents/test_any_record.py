@@ -21,6 +21,7 @@ from celeryscope_pipelines.provisioning import provision
 from celeryscope_pipelines.records import LOG, SPAN, Record
 from celeryscope_pipelines.writes import Op, Write
 from servers import Elasticsearch, Kafka
+from support.search import client_of
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -131,7 +132,7 @@ def test_hundreds_of_levels_are_no_exception() -> None:
 @pytest.fixture(scope="module")
 def client(kafka: Kafka, elasticsearch: Elasticsearch) -> Any:
     provision(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), ElasticsearchSettings(url=elasticsearch.url))
-    with Client(elasticsearch.url, request_timeout=60) as connected:
+    with client_of(elasticsearch.url) as connected:
         yield connected
 
 

@@ -20,6 +20,7 @@ from celeryscope_pipelines.views.queries import FailureSelection, LogSelection
 from celeryscope_pipelines.writes import Op, Write
 from servers import Elasticsearch, Kafka
 from support import messages
+from support.search import client_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.elasticsearch]
 
@@ -63,7 +64,7 @@ def _action(write: Write) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def client(kafka: Kafka, elasticsearch: Elasticsearch) -> Any:
     provision(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), ElasticsearchSettings(url=elasticsearch.url))
-    with Client(elasticsearch.url) as connected:
+    with client_of(elasticsearch.url) as connected:
         yield connected
 
 

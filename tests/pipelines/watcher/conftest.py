@@ -10,12 +10,13 @@ from celeryscope_pipelines.provisioning import Plan
 from celeryscope_pipelines.provisioning.indices import provision_indices
 from pipelines.watcher.world import World
 from servers import Elasticsearch
+from support.search import client_of
 
 
 @pytest.fixture(scope="session")
 def client(elasticsearch: Elasticsearch) -> Iterator[Client]:
     list(provision_indices(ElasticsearchSettings(url=elasticsearch.url), Plan()))
-    with Client(elasticsearch.url) as connected:
+    with client_of(elasticsearch.url) as connected:
         yield connected
 
 

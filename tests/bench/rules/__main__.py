@@ -1,0 +1,77 @@
+"""The command line: ``python -m rules --help``; ``make bench-rules`` measures everything."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from elasticsearch import Elasticsearch as Client
+
+import session
+from celeryscope.errors import Rejected
+from celeryscope.service.elasticsearch import ElasticsearchSettings, connect
+from celeryscope.service.rules.adjusting import ActiveRule, activate
+from celeryscope.service.rules.reading import read_rules
+from celeryscope_pipelines.provisioning import Plan
+from celeryscope_pipelines.provisioning.indices import provision_indices
+from celeryscope_pipelines.watcher import evaluate
+from figures import Figure
+from rules.attempts import HOURS, TASKS, index_attempts
+from servers import Elasticsearch
+
+_OUTPUT = Path(__file__).parents[3] / "build" / "bench" / "rules.json"
+_HEAP_MEGABYTES = 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when all was measured; 1 when something could not be."""
+    options = _options(arguments)
+
+    @contextmanager
+    def measuring(folder: Path) -> Iterator[Iterator[Figure]]:
+        with Elasticsearch(folder / "elasticsearch", heap_megabytes=_HEAP_MEGABYTES) as elasticsearch:
+            settings = ElasticsearchSettings(url=elasticsearch.url, timeout=300)
+            list(provision_indices(settings, Plan()))
+            with connect(settings) as client:
+                yield _measure(client, options.attempts, options.runs)
+
+    return session.run("rules", options.output, measuring)
+
+
+def _measure(client: Client, attempts: int, runs: int) -> Iterator[Figure]:
+    now = datetime.now(UTC)
+    index_attempts(client, attempts, now)
+    yield Figure(f"attempts of {TASKS} tasks within {HOURS} hours", attempts, "attempts")
+    total = 0.0
+    for rule in sorted(activate(read_rules()), key=lambda active: active.rule.id):
+        took = [_timed(client, rule, now) for _ in range(runs)]
+        total += median(took)
+        yield Figure(rule.rule.id, 1000 * median(took), "ms")
+    yield Figure("all rules, one after the other", total, "s")
+
+
+def _timed(client: Client, rule: ActiveRule, now: datetime) -> float:
+    """Seconds until the answer; a rule whose index is not there costs its refusal."""
+    begun = time.perf_counter()
+    try:
+        evaluate(client, rule, now)
+    except Rejected as error:
+        if "Unknown index" not in str(error):
+            raise
+    return time.perf_counter() - begun
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m rules", description=__doc__)
+    parser.add_argument("--attempts", type=int, default=1_000_000, help="ended attempts to look through [1000000]")
+    parser.add_argument("--runs", type=int, default=5, help="evaluations of each rule [5]")
+    parser.add_argument("--output", type=Path, default=_OUTPUT, help="the figures' file")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
