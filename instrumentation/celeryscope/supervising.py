@@ -70,8 +70,10 @@ class Supervising:
         return found() if found is not None else None
 
     def watch(self) -> None:
-        """From now on tell which deliveries wait in this worker for a free process, or for their eta.
+        """From now on tell which deliveries wait in this worker for a free process.
 
+        One that is held until its eta stays SENT, with that eta, until it is due: Celery counts it as the worker's only
+        then, and one that was lost meanwhile is to be missed.
         Not at once for each delivery: most start within milliseconds, and their start says when they were received. A
         delivery that is not told here when the worker is killed has not been acknowledged either, and comes again.
         """
