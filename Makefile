@@ -82,6 +82,10 @@ bench-pipeline: $(INSTALLED) ## Measure what collector and indexer need for an i
 bench-clusters: $(INSTALLED) ## Score the failure clusters on the labelled corpus, beside two baselines; BENCH_ARGS=--explain tells all faults
 	@PYTHONPATH=tests/bench$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m clusters $(BENCH_ARGS)
 
+.PHONY: bench-rules
+bench-rules: $(INSTALLED) ## Measure what each alert rule costs Elasticsearch among a million attempts; BENCH_ARGS="--attempts 200000"
+	@PYTHONPATH=tests/bench:tests:deploy/local$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m rules $(BENCH_ARGS)
+
 .PHONY: bench-alerts
 bench-alerts: $(INSTALLED) ## Let the alert watcher judge a simulated world, and count what it gets right; BENCH_ARGS="--quick --only deploy"
 	@PYTHONPATH=tests/bench:tests:deploy/local$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m alerts $(BENCH_ARGS)
