@@ -4,6 +4,7 @@ CeleryscopeError
 ├── ConfigError        at start-up only: a setting is missing, unknown or wrong      exit code 2
 ├── NotFound           the question was fine, there is nothing to show               exit code 3
 ├── Unavailable        a server is away, slow or overloaded: try again later         exit code 4
+│   └── TooSlow        this request alone may be too much: others may be answered    exit code 4
 ├── Unauthorized       a server refused the credentials                              exit code 5
 ├── WrongVersion       a server, file or schema is of a version we can't work with   exit code 6
 ├── Rejected           this input will never be accepted: don't try again            exit code 1
@@ -40,6 +41,10 @@ class Unavailable(CeleryscopeError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class TooSlow(Unavailable):
+    """A server did not answer in time: it is overloaded or hangs, or this request alone is too much work."""
 
 
 class Unauthorized(CeleryscopeError):

@@ -4,6 +4,7 @@ A stand-in answers here: servers of another product, of a version too new, or ov
 """
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from celeryscope.cli import main
-from celeryscope.errors import NotFound, Rejected, Unauthorized, Unavailable, WrongVersion
+from celeryscope.errors import NotFound, Rejected, TooSlow, Unauthorized, Unavailable, WrongVersion
 from celeryscope.service.elasticsearch import ElasticsearchSettings, connect, our_errors
 
 OURS = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/vnd.elasticsearch+json;compatible-with=8"}
@@ -85,6 +86,18 @@ def test_each_answer_says_what_to_do(
         client.search(index="x", query={"match_all": {}})
     assert len(str(raised.value)) > 20
     assert "\n" not in str(raised.value)
+
+
+def test_no_answer_in_time_is_an_error_of_its_own_with_the_exit_code_of_a_server_that_is_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            connect(ElasticsearchSettings.load(url=url, timeout=0.1)) as client,
+            pytest.raises(TooSlow, match="raise CELERYSCOPE_ELASTICSEARCH_TIMEOUT") as raised,
+            our_errors(),
+        ):
+            client.search(index="x", query={"match_all": {}})
+    assert raised.value.exit_code == Unavailable.exit_code
 
 
 @pytest.mark.parametrize(

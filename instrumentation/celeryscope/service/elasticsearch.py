@@ -11,7 +11,7 @@ from elasticsearch.serializer import NdjsonSerializer
 from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from celeryscope.errors import CeleryscopeError, NotFound, Rejected, Unauthorized, Unavailable, WrongVersion
+from celeryscope.errors import CeleryscopeError, NotFound, Rejected, TooSlow, Unauthorized, Unavailable, WrongVersion
 from celeryscope.service.credentials import Credentials
 
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
@@ -90,8 +90,9 @@ class _Lines(NdjsonSerializer):
 def our_errors() -> Iterator[None]:
     """Turn every error of the client into one of celeryscope.errors; as a context manager or a decorator.
 
-    Unreachable, too slow, overloaded: Unavailable. 401, 403, a certificate nobody vouches for: Unauthorized. Another
-    product or major version: WrongVersion. A missing index or document: NotFound. Anything else: Rejected.
+    Unreachable, overloaded: Unavailable. No answer in time: TooSlow, one kind of that. 401, 403, a certificate nobody
+    vouches for: Unauthorized. Another product or major version: WrongVersion. A missing index or document: NotFound.
+    Anything else: Rejected.
     """
     try:
         yield
@@ -113,7 +114,7 @@ def translate(error: Exception) -> CeleryscopeError:
     if isinstance(error, SerializationError):
         return WrongVersion("What answers is not an Elasticsearch. Check CELERYSCOPE_ELASTICSEARCH_URL.")
     if isinstance(error, ConnectionTimeout):
-        return Unavailable(
+        return TooSlow(
             "Elasticsearch does not answer in time. Try again later or raise CELERYSCOPE_ELASTICSEARCH_TIMEOUT."
         )
     return Unavailable(
