@@ -20,6 +20,7 @@ class Proxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._delay = 0.0
+        self._swallowed = b""
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
 
@@ -51,9 +52,14 @@ class Proxy:
         """Hold back each 64 KiB, or less when less has come, for so long."""
         self._delay = seconds
 
+    def swallow(self, text: bytes) -> None:
+        """Let nothing through that holds the text: whoever sent it waits in vain, all others are answered."""
+        self._swallowed = text
+
     def mend(self) -> None:
         self._is_cut = False
         self._delay = 0.0
+        self._swallowed = b""
         self._flowing.set()
 
     def _accept(self) -> None:
@@ -84,6 +90,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._flowing.wait()
+                if self._swallowed and self._swallowed in data:
+                    continue
                 if self._delay:
                     time.sleep(self._delay)
                 sink.sendall(data)

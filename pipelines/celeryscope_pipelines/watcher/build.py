@@ -3,9 +3,10 @@
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from elasticsearch import Elasticsearch
@@ -36,6 +37,10 @@ class Watching:
     measures: tuple[Measure, ...]
     """Each writes down a part of how the pipeline is."""
 
+    def keep_lease(self) -> None:
+        """In the midst of a turn; see ``Lease.keep``."""
+        self.lease.keep(datetime.now(UTC).isoformat(), time.monotonic())
+
 
 def build(settings: WatchSettings, elasticsearch: ElasticsearchSettings) -> Watching:
     """Nothing is sent yet. Raises ConfigError for rules, targets or settings that are wrong."""
@@ -45,11 +50,20 @@ def build(settings: WatchSettings, elasticsearch: ElasticsearchSettings) -> Watc
     client = connect(elasticsearch)
     pace = Pace(timedelta(seconds=settings.renotify), timedelta(seconds=settings.group_interval))
     kibana = Kibana(settings.kibana_url, settings.kibana_space) if settings.kibana_url else None
+    # The lease is written anew after a third of its time, at the latest when one more request has come to its end.
+    timeout = settings.lease / 2
     watcher = Watcher(
-        client, rules, settings.name, adjustments=adjustments, notifier=notifier, pace=pace, kibana=kibana
+        client,
+        rules,
+        settings.name,
+        adjustments=adjustments,
+        notifier=notifier,
+        pace=pace,
+        kibana=kibana,
+        rule_timeout=timeout,
     )
     holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
-    lease = Lease(client, settings.name, holder, settings.lease)
+    lease = Lease(client.options(request_timeout=timeout), settings.name, holder, settings.lease)
     return Watching(client, rules, watcher, lease, _measures(client) if settings.pipeline else ())
 
 

@@ -37,8 +37,8 @@ def evaluate(client: Elasticsearch, rule: ActiveRule, now: datetime) -> list[Fin
     """What the rule finds as of ``now``, which may be a simulated time.
 
     Only documents up to ``now`` count, by the rule's time field; an entity, of which only the latest state is stored,
-    is not brought back to an earlier one. Raises Unavailable, Unauthorized, or Rejected (also when an index that the
-    query names does not exist yet).
+    is not brought back to an earlier one. Raises Unavailable (TooSlow when the client has waited long enough),
+    Unauthorized, or Rejected (also when an index that the query names does not exist yet).
     """
     with our_errors(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ElasticsearchWarning)

@@ -1,8 +1,8 @@
 """Who of several watchers is active.
 
-The holder writes its lease anew at each turn. The others watch the document, not the clock of the holder's host: only
-when it has not changed for the whole time of the lease, by their own clock, does one of them take it over, by compare
-and set, so that one of them succeeds.
+The holder writes its lease anew at each turn, and within a turn that is long. The others watch the document, not the
+clock of the holder's host: only when it has not changed for the whole time of the lease, by their own clock, does one
+of them take it over, by compare and set, so that one of them succeeds.
 """
 
 from typing import Any, Final
@@ -13,6 +13,8 @@ from celeryscope_pipelines.watcher.store import Document, Outdated
 
 _HOLDER: Final = "holder"
 _FREE: Final = ""
+_RENEWALS: Final = 3
+"""How often it is written anew, at most, while it lasts."""
 
 
 class Lease:
@@ -24,6 +26,7 @@ class Lease:
         self._seconds = seconds
         self._seen: Any = None
         self._seen_at = 0.0
+        self._written_at = 0.0
         self.held_by = ""
         """Who had it when it was asked for last."""
 
@@ -38,8 +41,18 @@ class Lease:
             self._document.write({_HOLDER: self._holder}, at)
         except Outdated:
             return False
+        self._written_at = clock
         self.held_by = self._holder
         return True
+
+    def keep(self, at: str, clock: float) -> None:
+        """Write it anew if that is due; to be called often while a turn lasts.
+
+        Raises Outdated when somebody else has written it since we did, Unavailable and the like.
+        """
+        if clock - self._written_at >= self._seconds / _RENEWALS:
+            self._document.write({_HOLDER: self._holder}, at)
+            self._written_at = clock
 
     def release(self, at: str) -> None:
         """Let another one take over at once, if it is ours."""

@@ -25,6 +25,12 @@ refusals = Counter(
     ["rule"],
     registry=registry,
 )
+slow_evaluations = Counter(
+    "celeryscope_watcher_slow_evaluations",
+    "Evaluations that Elasticsearch did not answer in time; the rule's alerts stayed as they were.",
+    ["rule"],
+    registry=registry,
+)
 notifications = Counter(
     "celeryscope_watcher_notifications",
     "Messages by target and result: delivered, failed (tried again later).",

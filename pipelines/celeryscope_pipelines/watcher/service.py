@@ -68,7 +68,7 @@ def run_once(settings: WatchSettings, elasticsearch: ElasticsearchSettings) -> l
     try:
         for _, error in _failing(watching.measures, now):
             logger.warning("%s %s", _NOT_ASKED, error)
-        return watching.watcher.tick(now)
+        return watching.watcher.tick(now, watching.keep_lease)
     finally:
         watching.lease.release(now.isoformat())
         watching.client.close()
@@ -114,7 +114,7 @@ class _Turns:
             return
         self._measure(now)
         try:
-            for change in self._watching.watcher.tick(now):
+            for change in self._watching.watcher.tick(now, self._watching.keep_lease):
                 logger.info("%s: %s %s", change.status, change.alert.rule, change.alert.message)
         except Outdated as error:
             logger.warning("%s This one waits.", error)

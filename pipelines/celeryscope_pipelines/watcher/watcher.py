@@ -1,14 +1,15 @@
 """The watcher itself: evaluates what is due, keeps alerts, records their changes, tells people."""
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from elasticsearch import Elasticsearch
 
 from celeryscope import semconv
-from celeryscope.errors import Rejected
+from celeryscope.errors import Rejected, TooSlow
 from celeryscope.service.elasticsearch import our_errors
 from celeryscope.service.kibana_views import Kibana
 from celeryscope.service.rules.adjusting import ActiveRule, Adjustments, activate
@@ -18,7 +19,7 @@ from celeryscope_pipelines.watcher.alerts import Alert, Alerts, Change, advance,
 from celeryscope_pipelines.watcher.evaluation import evaluate
 from celeryscope_pipelines.watcher.history import document
 from celeryscope_pipelines.watcher.incidents import Pace, Targeting, announce
-from celeryscope_pipelines.watcher.messages import link_of, messages_of
+from celeryscope_pipelines.watcher.messages import Message, link_of, messages_of
 from celeryscope_pipelines.watcher.notifying import Notifier, postponed
 from celeryscope_pipelines.watcher.silences import Silence, silencer_of
 from celeryscope_pipelines.watcher.state import State
@@ -27,6 +28,8 @@ from celeryscope_pipelines.watcher.store import Document, Silences
 logger = logging.getLogger(__name__)
 
 _NO_INDEX: Final = "Unknown index"
+_REST: Final = 10
+"""Times as long as its evaluation took, a rule is not evaluated again: it burdens Elasticsearch a tenth of the time."""
 PACE = Pace(again=timedelta(hours=4), joined=timedelta(minutes=5))
 
 
@@ -36,6 +39,9 @@ class Watcher:
     Without ``rules`` these are the shipped ones. What happens is written down before it is done: the alerts with their
     changes and messages first, in one document, then the history, then each message is sent. So whatever dies on the
     way, the next turn goes on with it: no message is lost, and one that was sent in the last moment is sent twice.
+
+    A rule that is not answered within ``rule_timeout`` seconds (else the client's) is passed over. ``clock`` is a
+    monotonic time in seconds; it only measures how long an evaluation takes.
     """
 
     def __init__(
@@ -48,8 +54,12 @@ class Watcher:
         notifier: Notifier | None = None,
         pace: Pace = PACE,
         kibana: Kibana | None = None,
+        rule_timeout: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
+        self._asked = client.options(request_timeout=rule_timeout) if rule_timeout else client
+        self._clock = clock
         self._rules = causes_first(activate(read_rules()) if rules is None else rules)
         self._by_id = {rule.rule.id: rule.rule for rule in self._rules}
         self._adjustments = adjustments or Adjustments()
@@ -60,20 +70,36 @@ class Watcher:
         self._silences = Silences(client)
         self._document = Document(client, "state", f"state/{name}")
         self._state: State | None = None
-        self._evaluated: dict[str, datetime] = {}
+        self._due: dict[str, datetime] = {}
         self._refused: set[str] = set()
+        self._slow: set[str] = set()
+        self._stretched: set[str] = set()
 
-    def tick(self, now: datetime) -> list[Change]:
+    def tick(self, now: datetime, keep: Callable[[], None] = lambda: None) -> list[Change]:
         """Evaluate all rules that are due at ``now``; what changed is recorded in ``celery-alerts`` and returned.
 
+        ``keep`` is called again and again: it keeps the lease, and raises when that is lost or Elasticsearch is away.
         Raises Outdated when another watcher is at work, Unavailable or Unauthorized; what was not done then is done
         with the next turn.
         """
+        try:
+            return self._turn(now, keep)
+        except BaseException:
+            # Whatever is in the index now is what counts; what was found and is not there is found again.
+            self.forget()
+            raise
+
+    def forget(self) -> None:
+        """Read the state anew with the next turn: somebody else may have been active meanwhile."""
+        self._state = None
+        self._due.clear()
+
+    def _turn(self, now: datetime, keep: Callable[[], None]) -> list[Change]:
         if self._state is None:
             self._state = State.from_dict(self._document.read() or {})
         state = self._state
         silences = self._silences.all(now)
-        alerts, changes = self._evaluate(state.alerts, now)
+        alerts, changes = self._evaluate(state.alerts, now, keep)
         different = alerts != state.alerts
         state.alerts = alerts
         for change in changes:
@@ -84,34 +110,53 @@ class Watcher:
         if different or changes or told:
             self._save(state, now)
         self._record(state, now)
-        self._send(state, now)
+        self._send(state, now, keep)
         metrics.tell(state.alerts.values(), len(state.messages), now)
         return changes
 
-    def forget(self) -> None:
-        """Read the state anew with the next turn: somebody else may have been active meanwhile."""
-        self._state = None
-        self._evaluated.clear()
-
-    def _evaluate(self, alerts: Alerts, now: datetime) -> tuple[Alerts, list[Change]]:
+    def _evaluate(self, alerts: Alerts, now: datetime, keep: Callable[[], None]) -> tuple[Alerts, list[Change]]:
         changes: list[Change] = []
         # A rule that was switched off, or renamed, leaves no alert behind.
         alerts = {name: alert for name, alert in alerts.items() if alert.rule in self._by_id}
         for rule in self._rules:
-            last = self._evaluated.get(rule.rule.id)
-            if last is not None and now - last < rule.interval:
+            if now < self._due.get(rule.rule.id, now):
                 continue
+            keep()
+            begun = self._clock()
             try:
                 with metrics.evaluation_seconds.labels(rule.rule.id).time():
-                    findings = evaluate(self._client, rule, now)
+                    findings = evaluate(self._asked, rule, now)
             except Rejected as error:
                 self._refuse(rule.rule.id, error)
                 continue
-            self._evaluated[rule.rule.id] = now
+            except TooSlow:
+                self._due[rule.rule.id] = now + self._pause(rule, begun)
+                # If nothing else is answered either, it is not the rule; then this raises.
+                keep()
+                self._pass_over(rule.rule.id)
+                continue
+            self._due[rule.rule.id] = now + self._pause(rule, begun)
             self._refused.discard(rule.rule.id)
+            self._slow.discard(rule.rule.id)
             alerts, changed = advance(alerts, rule, findings, now)
             changes += changed
+        keep()
         return alerts, changes
+
+    def _pause(self, rule: ActiveRule, begun: float) -> timedelta:
+        """From this evaluation to the next one."""
+        took = self._clock() - begun
+        pause = max(rule.interval, timedelta(seconds=_REST * took))
+        if pause > rule.interval and rule.rule.id not in self._stretched:
+            self._stretched.add(rule.rule.id)
+            logger.info(
+                "The rule %s takes %.1f s, so its next evaluation is in %.0f s, not in %.0f s, and so on (told once).",
+                rule.rule.id,
+                took,
+                pause.total_seconds(),
+                rule.interval.total_seconds(),
+            )
+        return pause
 
     def _announce(self, state: State, silences: list[Silence], now: datetime) -> bool:
         firing = [alert for alert in state.alerts.values() if alert.fired_at is not None]
@@ -126,12 +171,7 @@ class Watcher:
         return silencer_of(alert, silences, self._adjustments.maintenance, now)
 
     def _save(self, state: State, now: datetime) -> None:
-        try:
-            self._document.write(state.as_dict(), now.isoformat())
-        except BaseException:
-            # Whatever is in the index now is what counts.
-            self._state = None
-            raise
+        self._document.write(state.as_dict(), now.isoformat())
 
     def _record(self, state: State, now: datetime) -> None:
         if not state.history:
@@ -149,7 +189,7 @@ class Watcher:
         state.history = {}
         self._save(state, now)
 
-    def _send(self, state: State, now: datetime) -> None:
+    def _send(self, state: State, now: datetime, keep: Callable[[], None]) -> None:
         waiting: set[str] = set()
         for message in list(state.messages):
             if not self._notifier.knows(message):
@@ -159,15 +199,22 @@ class Watcher:
                 # Messages of a target stay in their order.
                 waiting.add(message.target)
                 continue
-            elif self._notifier.send(message):
-                metrics.notifications.labels(message.target, "delivered").inc()
-                state.messages.remove(message)
             else:
-                metrics.notifications.labels(message.target, "failed").inc()
-                logger.warning("%s could not be told and will be again: %s", message.target, message.title)
-                state.messages[state.messages.index(message)] = postponed(message, now)
-                waiting.add(message.target)
+                # The one before may have taken long.
+                keep()
+                if not self._told(message, state, now):
+                    waiting.add(message.target)
             self._save(state, now)
+
+    def _told(self, message: Message, state: State, now: datetime) -> bool:
+        if self._notifier.send(message):
+            metrics.notifications.labels(message.target, "delivered").inc()
+            state.messages.remove(message)
+            return True
+        metrics.notifications.labels(message.target, "failed").inc()
+        logger.warning("%s could not be told and will be again: %s", message.target, message.title)
+        state.messages[state.messages.index(message)] = postponed(message, now)
+        return False
 
     def _refuse(self, rule: str, error: Rejected) -> None:
         metrics.refusals.labels(rule).inc()
@@ -176,6 +223,18 @@ class Watcher:
             # Indices of attempts, spans and logs come with the first of them.
             level = logging.INFO if _NO_INDEX in str(error) else logging.WARNING
             logger.log(level, "The rule %s can't be evaluated (told once): %s", rule, error)
+
+    def _pass_over(self, rule: str) -> None:
+        metrics.slow_evaluations.labels(rule).inc()
+        if rule not in self._slow:
+            self._slow.add(rule)
+            logger.warning(
+                "The rule %s is passed over, its alerts stay as they are (told once): Elasticsearch does not answer it "
+                "in time. Give it shorter times in the file of CELERYSCOPE_WATCH_RULES (`celeryscope rules explain %s` "
+                "names its parameters, such as baseline), or give Elasticsearch more resources.",
+                rule,
+                rule,
+            )
 
 
 def _first_error(items: list[dict[str, dict[str, object]]]) -> object:
