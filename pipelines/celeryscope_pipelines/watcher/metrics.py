@@ -27,7 +27,7 @@ refusals = Counter(
 )
 slow_evaluations = Counter(
     "celeryscope_watcher_slow_evaluations",
-    "Evaluations that Elasticsearch did not answer in time; the rule's alerts stayed as they were.",
+    "Evaluations that Elasticsearch was too slow or too busy for; the rule's alerts stayed as they were.",
     ["rule"],
     registry=registry,
 )

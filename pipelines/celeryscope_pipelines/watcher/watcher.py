@@ -9,7 +9,7 @@ from typing import Final
 from elasticsearch import Elasticsearch
 
 from celeryscope import semconv
-from celeryscope.errors import Rejected, TooSlow
+from celeryscope.errors import Rejected, TooSlow, Unavailable
 from celeryscope.service.elasticsearch import our_errors
 from celeryscope.service.kibana_views import Kibana
 from celeryscope.service.rules.adjusting import ActiveRule, Adjustments, activate
@@ -129,11 +129,12 @@ class Watcher:
             except Rejected as error:
                 self._refuse(rule.rule.id, error)
                 continue
-            except TooSlow:
+            except Unavailable as error:
                 self._due[rule.rule.id] = now + self._pause(rule, begun)
-                # If nothing else is answered either, it is not the rule; then this raises.
+                # If nothing else is answered either, it is not the rule; then one of these raises.
                 keep()
-                self._pass_over(rule.rule.id)
+                self._silences.all(now)
+                self._pass_over(rule.rule.id, error)
                 continue
             self._due[rule.rule.id] = now + self._pause(rule, begun)
             self._refused.discard(rule.rule.id)
@@ -224,15 +225,17 @@ class Watcher:
             level = logging.INFO if _NO_INDEX in str(error) else logging.WARNING
             logger.log(level, "The rule %s can't be evaluated (told once): %s", rule, error)
 
-    def _pass_over(self, rule: str) -> None:
+    def _pass_over(self, rule: str, error: Unavailable) -> None:
+        why = "Elasticsearch does not answer it in time." if isinstance(error, TooSlow) else str(error)
         metrics.slow_evaluations.labels(rule).inc()
         if rule not in self._slow:
             self._slow.add(rule)
             logger.warning(
-                "The rule %s is passed over, its alerts stay as they are (told once): Elasticsearch does not answer it "
-                "in time. Give it shorter times in the file of CELERYSCOPE_WATCH_RULES (`celeryscope rules explain %s` "
-                "names its parameters, such as baseline), or give Elasticsearch more resources.",
+                "The rule %s is passed over, its alerts stay as they are (told once): %s Give it shorter times in the "
+                "file of CELERYSCOPE_WATCH_RULES (`celeryscope rules explain %s` names its parameters, such as "
+                "baseline), or give Elasticsearch more resources.",
                 rule,
+                why,
                 rule,
             )
 

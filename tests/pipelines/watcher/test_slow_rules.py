@@ -19,7 +19,8 @@ from celeryscope.service.elasticsearch import ElasticsearchSettings, connect
 from celeryscope.service.rules.adjusting import ActiveRule
 from celeryscope.service.rules.reading import read_rules
 from celeryscope_pipelines.settings import WatchSettings
-from celeryscope_pipelines.watcher import Change, Watcher, metrics
+from celeryscope_pipelines.watcher import Change, Finding, Watcher, evaluate, metrics
+from celeryscope_pipelines.watcher import watcher as watching
 from celeryscope_pipelines.watcher.build import build
 from celeryscope_pipelines.watcher.lease import Lease
 from celeryscope_pipelines.watcher.messages import Message
@@ -127,6 +128,23 @@ def test_a_rule_that_is_too_slow_keeps_no_other_from_firing(town: Town, caplog: 
     assert _passed_over("broker-lost") > before
     (told,) = _told(caplog, "The rule broker-lost is passed over")
     assert "`celeryscope rules explain broker-lost`" in told
+
+
+def test_a_rule_that_elasticsearch_is_too_busy_for_keeps_no_other_from_firing(
+    town: Town, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it answers (429) is a stand-in: a real server can't be made too busy for one query only."""
+
+    def busy(client: Client, rule: ActiveRule, now: datetime) -> list[Finding]:
+        if rule.rule.id == "broker-lost":
+            raise Unavailable("Elasticsearch is overloaded.")
+        return evaluate(client, rule, now)
+
+    monkeypatch.setattr(watching, "evaluate", busy)
+    watcher = town.watcher(RULES["broker-lost"], RULES["worker-down"], clock=lambda: 0.0)
+    assert [change.alert.rule for change in watcher.tick(town.at(0))] == ["worker-down"]
+    (told,) = _told(caplog, "The rule broker-lost is passed over")
+    assert "Elasticsearch is overloaded." in told
 
 
 def test_a_rule_that_is_too_slow_is_told_once_until_it_is_evaluated_again(
