@@ -22,15 +22,16 @@ class Process:
 
 
 def processes_at(address: str) -> list[Process]:
-    """The processes behind an address of the settings; a name that is not known stands for itself."""
+    """The processes behind an address of the settings; one that is not known, or can be none, stands for itself."""
     if not address.startswith(_EACH):
         return [Process(address)]
     address = address.removeprefix(_EACH)
-    url = parse_url(address)
-    host = (url.host or "").strip("[]")
     try:
+        url = parse_url(address)
+        host = (url.host or "").strip("[]")
         found = socket.getaddrinfo(host, url.port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, ValueError):
+        # A port that is no number, a name that DNS can't have: who asks it says that it tells nothing.
         return [Process(address)]
     addresses = sorted({str(where[0]) for *_, where in found})
     return [Process(url._replace(host=f"[{each}]" if ":" in each else each).url, host) for each in addresses]

@@ -64,6 +64,12 @@ def test_a_name_that_nobody_knows_stands_for_itself() -> None:
     assert told.unreachable == [process.url]
 
 
+@pytest.mark.parametrize("place", ["collector:43l8", "collector:99999", "collector..svc:4318", "c" * 64 + ":4318"])
+def test_a_name_or_port_that_can_be_none_is_named_and_no_traceback(place: str) -> None:
+    told = of_collectors(PipelineSettings.load(collectors=f"dns+http://{place}"))
+    assert told.unreachable == [f"http://{place}"]
+
+
 def test_what_does_not_answer_is_named_beside_what_does() -> None:
     with telling(b"celeryscope_indexer_waiting 1\n") as port:
         asked = f"http://127.0.0.1:{port},http://127.0.0.1:1"
