@@ -180,11 +180,14 @@ def test_the_watcher_reads_the_metrics_of_each_that_it_can_know(
     assert environ["CELERYSCOPE_PIPELINE_INDEXERS"] == "dns+http://celeryscope-indexer-each:9465"
     assert ("CELERYSCOPE_PIPELINE_CA_FILE" in environ) == ("collector.caSecret=ca" in values)
     headless = {
-        document["metadata"]["name"]: document["spec"]["ports"][0]["port"]
+        document["metadata"]["name"]: document["spec"]
         for document in documents
         if document["kind"] == "Service" and document["spec"].get("clusterIP") == "None"
     }
-    assert headless == {"celeryscope-collector-each": 4318, "celeryscope-indexer-each": 9465}
+    ports = {name: spec["ports"][0]["port"] for name, spec in headless.items()}
+    assert ports == {"celeryscope-collector-each": 4318, "celeryscope-indexer-each": 9465}
+    # An indexer that waits is not ready, and that it waits is what is asked.
+    assert all(spec.get("publishNotReadyAddresses") for spec in headless.values())
     watcher = {"app.kubernetes.io/component": "watcher"}
     for policy in (document for document in documents if document["kind"] == "NetworkPolicy"):
         if policy["metadata"]["name"].endswith(("-collector", "-indexer")):

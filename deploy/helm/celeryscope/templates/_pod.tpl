@@ -95,6 +95,8 @@ metadata:
   labels: {{- include "celeryscope.labels" (list $root $component) | nindent 4 }}
 spec:
   clusterIP: None
+  # Also of one that is not ready: that it waits, for Kafka or for Elasticsearch, is what it tells then.
+  publishNotReadyAddresses: true
   selector: {{- include "celeryscope.selector" (list $root $component) | nindent 4 }}
   ports:
     - name: {{ index . 2 }}
