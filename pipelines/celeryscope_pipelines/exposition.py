@@ -47,7 +47,7 @@ class Exposition:
 def read_exposition(process: Process, tls: ssl.SSLContext) -> Exposition:
     """What a process tells now. Raises Unavailable when it doesn't."""
     url = process.url
-    named: dict[str, Any] = {"server_hostname": process.name, "assert_hostname": process.name} if process.name else {}
+    named: dict[str, Any] = {"server_hostname": process.name} if process.name else {}
     try:
         with urllib3.PoolManager(ssl_context=tls, timeout=_TIMEOUT, retries=False, **named) as pool:
             answer = pool.request("GET", f"{url.rstrip('/')}/metrics")
@@ -55,7 +55,9 @@ def read_exposition(process: Process, tls: ssl.SSLContext) -> Exposition:
             raise Unavailable(f"{url}/metrics answers {answer.status}.")
         families = list(text_string_to_metric_families(answer.data.decode()))
     except (urllib3.exceptions.HTTPError, ValueError) as error:
-        raise Unavailable(f"{url}/metrics tells nothing ({type(error).__name__}).") from error
+        # What is wrong with a certificate can be mended only by who is told.
+        why = f": {error}" if isinstance(error, urllib3.exceptions.SSLError) else ""
+        raise Unavailable(f"{url}/metrics tells nothing ({type(error).__name__}{why}).") from error
     return Exposition(
         [
             Sample(sample.name, sample.labels, sample.value)

@@ -64,9 +64,10 @@ def measure_processes(client: Elasticsearch, settings: PipelineSettings, now: da
     """
     collectors, (indexers, silent) = of_collectors(settings), of_indexers(settings)
     write(client, documents_of(_of_processes(collectors, indexers), semconv.DEFAULT_TENANT, now))
-    missing = [f"the collector {url} tells nothing" for url in collectors.unreachable] + [str(why) for why in silent]
+    missing = [f"the collector {why}" for why in collectors.unreachable.values()]
+    missing += [f"the indexer {why}" for why in silent]
     if missing:
-        raise Unavailable("; ".join(missing))
+        raise Unavailable(" ".join(missing))
 
 
 def _letters(kafka: KafkaSettings, since: datetime) -> Counter[str]:

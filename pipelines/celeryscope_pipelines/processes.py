@@ -34,7 +34,7 @@ def of_collectors(settings: PipelineSettings) -> Collectors:
     total = Collectors()
     for process, told in _ask(settings.collector_urls, settings.tls()):
         if isinstance(told, Unavailable):
-            total.unreachable.append(process.url)
+            total.unreachable[process.url] = str(told)
             continue
         total.reached.append(process.url)
         total.received += int(told.total(f"{_COLLECTOR}_received_total"))

@@ -253,7 +253,7 @@ def test_status_tells_what_is_not_indexed_yet_how_old_it_is_and_what_was_put_asi
     (told,) = found["indexers"]
     assert told["written"] > 0
     assert told["dead_letters"]["event_without_name"] >= 1
-    assert found["not_asked"] == ["the collector http://127.0.0.1:1 tells nothing."]
+    assert found["not_asked"] == ["the collector http://127.0.0.1:1/metrics tells nothing (NewConnectionError)."]
     assert indexer.metric("celeryscope_indexer_read_time_seconds") > time.time() - 600
     # Of a group that has read nothing all that is there is unread.
     unread = status(environ, tenant, CELERYSCOPE_INDEXER_GROUP_ID="nobody")

@@ -61,13 +61,13 @@ def test_a_name_that_nobody_knows_stands_for_itself() -> None:
     (process,) = processes_at("dns+http://no-such-name.invalid:4318")
     assert process == Process("http://no-such-name.invalid:4318")
     told = of_collectors(PipelineSettings.load(collectors="dns+http://no-such-name.invalid:4318"))
-    assert told.unreachable == [process.url]
+    assert list(told.unreachable) == [process.url]
 
 
 @pytest.mark.parametrize("place", ["collector:43l8", "collector:99999", "collector..svc:4318", "c" * 64 + ":4318"])
 def test_a_name_or_port_that_can_be_none_is_named_and_no_traceback(place: str) -> None:
     told = of_collectors(PipelineSettings.load(collectors=f"dns+http://{place}"))
-    assert told.unreachable == [f"http://{place}"]
+    assert list(told.unreachable) == [f"http://{place}"]
 
 
 def test_what_does_not_answer_is_named_beside_what_does() -> None:
@@ -90,16 +90,24 @@ def test_certificates_of_an_own_authority_are_known_and_clients_show_theirs(cert
     with telling(ACCEPTED, tls=context) as port:
         asked = f"https://127.0.0.1:{port}"
         assert of_collectors(PipelineSettings.load(collectors=asked, **ours)).accepted == 3
-        assert of_collectors(PipelineSettings.load(collectors=asked)).unreachable == [asked]
+        assert list(of_collectors(PipelineSettings.load(collectors=asked)).unreachable) == [asked]
         without = {"ca_file": certificates / "ca.pem"}
-        assert of_collectors(PipelineSettings.load(collectors=asked, **without)).unreachable == [asked]
+        assert list(of_collectors(PipelineSettings.load(collectors=asked, **without)).unreachable) == [asked]
 
 
 @pytest.mark.usefixtures("two_addresses")
 @pytest.mark.parametrize(("name", "reached"), [("server", 2), ("other", 0)])
-def test_behind_a_name_the_certificate_is_the_names(certificates: Path, name: str, reached: int) -> None:
+def test_behind_a_name_the_certificate_is_the_names(
+    certificates: Path, name: str, reached: int, caplog: pytest.LogCaptureFixture
+) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
     with telling(ACCEPTED, tls=context) as port, telling(ACCEPTED, "127.0.0.2", port, context):
         asked = PipelineSettings.load(collectors=f"dns+https://{name}:{port}", ca_file=certificates / "ca.pem")
-        assert len(of_collectors(asked).reached) == reached
+        told = of_collectors(asked)
+    assert len(told.reached) == reached
+    # For which name a certificate is wrong: else nobody can mend it.
+    unfit = [why for why in told.unreachable.values() if "certificate is not valid for 'other'" in why]
+    assert len(unfit) == 2 - reached
+    # The watcher asks each 15 s, and tells it once.
+    assert caplog.records == []

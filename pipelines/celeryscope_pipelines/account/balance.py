@@ -59,7 +59,8 @@ class Collectors:
     """What collectors did on purpose since they started."""
 
     reached: list[str] = field(default_factory=list)
-    unreachable: list[str] = field(default_factory=list)
+    unreachable: dict[str, str] = field(default_factory=dict)
+    """Why each that tells nothing does so, by its address."""
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     """By reason; workers count these as dropped."""
@@ -73,7 +74,7 @@ class Collectors:
         """For JSON."""
         return {
             "reached": self.reached,
-            "unreachable": self.unreachable,
+            "unreachable": list(self.unreachable),
             "received": self.received,
             "accepted": self.accepted,
             "unavailable": self.unavailable,

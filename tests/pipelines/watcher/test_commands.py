@@ -100,7 +100,7 @@ def test_a_kafka_that_is_away_is_told_and_all_rules_are_evaluated_all_the_same(
     assert f"firing: worker-down: Worker {dead_worker}" in done.stdout
     kafka, collector = (line for line in done.stderr.splitlines() if "could not be asked" in line)
     assert "Kafka does not answer" in kafka
-    assert f"the collector {away['CELERYSCOPE_PIPELINE_COLLECTORS']} tells nothing" in collector
+    assert f"the collector {away['CELERYSCOPE_PIPELINE_COLLECTORS']}/metrics tells nothing" in collector
 
 
 def test_alerts_that_fire_and_their_history_are_listed(run: Command, client: Client, dead_worker: str) -> None:

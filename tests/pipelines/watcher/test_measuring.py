@@ -88,7 +88,7 @@ def test_what_collectors_and_indexers_tell_is_written_down_also_when_one_is_sile
         asked = PipelineSettings.load(
             collectors=f"http://127.0.0.1:{one},http://127.0.0.1:1", indexers=f"http://127.0.0.1:{two}"
         )
-        with pytest.raises(Unavailable, match=r"the collector http://127\.0\.0\.1:1 tells nothing"):
+        with pytest.raises(Unavailable, match=r"the collector http://127\.0\.0\.1:1/metrics tells nothing"):
             measure_processes(client, asked, now)
     assert _measures(client, now) == {
         semconv.MEASURE_ACCEPTED: 7,
