@@ -39,7 +39,7 @@ class RetentionSettings(ServiceSettings):
 
 
 class PipelineSettings(ServiceSettings):
-    """Whom `celeryscope status` and `celeryscope account` ask (``CELERYSCOPE_PIPELINE_*``)."""
+    """Whom `celeryscope status`, `celeryscope account` and the watcher ask (``CELERYSCOPE_PIPELINE_*``)."""
 
     model_config = SettingsConfigDict(env_prefix="CELERYSCOPE_PIPELINE_")
 
