@@ -60,6 +60,8 @@ def explain(name: str, path: Path | None, as_json: bool) -> None:
     table = plain_table("parameter", "value", "by", "")
     for parameter, known in rule.parameters.items():
         table.add_row(parameter, written(active.values[parameter]), known.by or "", known.description)
+    why = "Asked first by the watcher, which asks the query only if there is a row, and only about what it names"
+    asked_first = [Text(f"\n{why}\n{active.candidates}")] if active.candidates else []
     Terminal().show(
         Text(f"{rule.title} ({rule.id})", "bold"),
         Text(f"{active.severity}; every {shown(active.interval)}, over {shown(rule.window)}"),
@@ -67,6 +69,7 @@ def explain(name: str, path: Path | None, as_json: bool) -> None:
         Text(f"\nWhat to do\n{rule.what_to_do}\n"),
         table,
         Text(f"\nQuery, one alert for each {', '.join(rule.group)}\n{active.query}"),
+        *asked_first,
     )
 
 
@@ -128,6 +131,7 @@ def _as_dict(active: ActiveRule) -> dict[str, Any]:
         },
         "inhibited_by": [inhibition.rule for inhibition in rule.inhibited_by],
         "query": active.query,
+        "candidates": active.candidates,
     }
 
 

@@ -1,4 +1,8 @@
-"""One rule asked of Elasticsearch: a finding for each row of the answer."""
+"""One rule asked of Elasticsearch: a finding for each row of the answer.
+
+A rule with candidates is asked in two steps, of which mostly the first suffices: what may there be a row about? Only
+about that the query is asked, so it does not go through all attempts of six hours at each look.
+"""
 
 import warnings
 from dataclasses import dataclass
@@ -9,7 +13,7 @@ from elasticsearch import Elasticsearch, ElasticsearchWarning
 
 from celeryscope.service.elasticsearch import our_errors
 from celeryscope.service.rules.adjusting import ActiveRule
-from celeryscope.service.rules.query import request
+from celeryscope.service.rules.query import MOST_ROWS, identity_columns, narrowed, request
 from celeryscope.service.rules.wording import worded
 
 _SINCE = "since"
@@ -40,15 +44,33 @@ def evaluate(client: Elasticsearch, rule: ActiveRule, now: datetime) -> list[Fin
     is not brought back to an earlier one. Raises Unavailable (TooSlow when the client has waited long enough),
     Unauthorized, or Rejected (also when an index that the query names does not exist yet).
     """
+    asked: dict[str, Any] | None = request(rule.rule, rule.query, now)
+    if rule.candidates:
+        asked = _about_candidates(client, rule, now)
+    return [_finding(rule, row, now) for row in _rows(client, asked)] if asked else []
+
+
+def _about_candidates(client: Elasticsearch, rule: ActiveRule, now: datetime) -> dict[str, Any] | None:
+    """The rule's request about what it may have a row about; None when there is nothing."""
+    found = _rows(client, request(rule.rule, rule.candidates, now))
+    if not found:
+        return None
+    asked = request(rule.rule, rule.query, now)
+    (column,) = identity_columns(rule.candidates) or ("",)
+    values = [row[column] for row in found if column in row]
+    # More than all of these there may be, and a document without the field can't be asked for by its value.
+    return narrowed(asked, column, values) if len(values) == len(found) < MOST_ROWS else asked
+
+
+def _rows(client: Elasticsearch, asked: dict[str, Any]) -> list[dict[str, Any]]:
     with our_errors(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ElasticsearchWarning)
-        answer = client.esql.query(**request(rule.rule, rule.query, now))
+        answer = client.esql.query(**asked)
     names = [column["name"] for column in answer["columns"]]
-    rows = (
+    return [
         {name: value for name, value in zip(names, values, strict=True) if value is not None}
         for values in answer["values"]
-    )
-    return [_finding(rule, row, now) for row in rows]
+    ]
 
 
 def _finding(rule: ActiveRule, row: dict[str, Any], now: datetime) -> Finding:

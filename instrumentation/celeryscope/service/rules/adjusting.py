@@ -135,6 +135,8 @@ class ActiveRule:
     hold: timedelta
     query: str
     """With all parameters filled in."""
+    candidates: str
+    """Likewise; empty for a rule without."""
     values: dict[str, Value]
     """The parameters in force."""
 
@@ -178,7 +180,8 @@ def _active(rule: Rule, adjustment: RuleAdjustment) -> ActiveRule:
         severity=adjustment.severity or rule.severity,
         interval=adjustment.interval or rule.interval,
         hold=rule.hold if adjustment.hold is None else adjustment.hold,
-        query=filled(rule, values, special, adjustment.ignore),
+        query=filled(rule.query, rule, values, special, adjustment.ignore),
+        candidates=filled(rule.candidates, rule, values, special),
         values=values,
     )
 

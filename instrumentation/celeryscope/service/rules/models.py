@@ -86,6 +86,10 @@ class Rule(Section):
     what_to_do: Text
     query: Annotated[str, Field(min_length=1, max_length=10_000)]
     """ES|QL; each row of the answer is an alert, told apart from others by ``group``."""
+    candidates: Annotated[str, Field(max_length=10_000)] = ""
+    """ES|QL that is quickly answered: what the query may have a row about, by one of the columns of ``group``, or by
+    none. Without a row of it the query has none either, and with some it has them about these only. The watcher asks
+    it first; Kibana knows nothing of it."""
     window: Duration
     """How far back ``time_field`` of a document may lie."""
     time_field: Column = "@timestamp"

@@ -29,13 +29,17 @@ class Special(NamedTuple):
     value: Value
 
 
+ATTEMPTS: Final = "celery-tasks-*"
+
+
 def filled(
+    text: str,
     rule: Rule,
     values: Mapping[str, Value] | None = None,
     special: Mapping[str, Iterable[Special]] | None = None,
     ignored: Mapping[str, Globs] | None = None,
 ) -> str:
-    """The query's text with its parameters: ``values`` instead of the defaults, for some patterns others again.
+    """A text of the rule's with its parameters: ``values`` instead of the defaults, for some patterns others again.
 
     Rows whose columns match ``ignored`` patterns are left out. Raises KeyError for a placeholder without a parameter.
     """
@@ -44,7 +48,7 @@ def filled(
         name = found[1]
         return _case(tuple((special or {}).get(name, ())), (values or {}).get(name, rule.parameters[name].default))
 
-    text = PLACEHOLDER.sub(value, rule.query).rstrip()
+    text = PLACEHOLDER.sub(value, text).rstrip()
     for column, patterns in (ignored or {}).items():
         text += f"\n| WHERE NOT ({_matches(column, patterns)})"
     return text
@@ -68,6 +72,14 @@ def time_filter(rule: Rule, now: datetime) -> dict[str, Any]:
 def request(rule: Rule, query: str, now: datetime) -> dict[str, Any]:
     """The body of ``POST /_query`` for a rule with its filled query."""
     return {"query": f"{at(query, now)}\n| LIMIT {MOST_ROWS}", "filter": time_filter(rule, now)}
+
+
+def narrowed(request: dict[str, Any], column: str, values: Iterable[str]) -> dict[str, Any]:
+    """The request about these values of a column only; it goes through no other attempts. Other documents all count."""
+    these = {"terms": {column: list(values)}}
+    others = {"bool": {"must_not": {"wildcard": {"_index": ATTEMPTS}}}}
+    either = {"bool": {"should": [these, others], "minimum_should_match": 1}}
+    return request | {"filter": {"bool": {"filter": [request["filter"], either]}}}
 
 
 def identity_columns(query: str) -> tuple[str, ...]:

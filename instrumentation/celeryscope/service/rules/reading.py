@@ -60,12 +60,8 @@ def _problems(rule: Rule, stem: str, document: Document) -> Iterator[Problem]:
 
     if rule.id != stem:
         yield problem(f"`{rule.id}` stands in {stem}.yaml; the file must be named like its rule", "id")
-    known = list(rule.parameters)
-    used = set(PLACEHOLDER.findall(rule.query))
-    for name in sorted(used - set(known)):
-        yield problem(f"`{{{name}}}` in the query is no parameter: {nearest(name, known)}", "query")
-    for name in sorted(set(known) - used):
-        yield problem(f"the parameter `{name}` does not stand in the query", "parameters", name)
+    for path, text in _wrong_queries(rule):
+        yield problem(text, *path)
     if identity_columns(rule.query) != rule.group:
         columns = ", ".join(identity_columns(rule.query)) or "nothing"
         yield problem(f"the query's last STATS is by {columns}, which is what Kibana tells alerts apart by", "group")
@@ -75,6 +71,20 @@ def _problems(rule: Rule, stem: str, document: Document) -> Iterator[Problem]:
         for column, form in fields_of(getattr(rule, key)):
             if form and form not in FORMS:
                 yield problem(f"`{{{column}:{form}}}`: {nearest(form, list(FORMS))}", key)
+
+
+def _wrong_queries(rule: Rule) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong with what is asked, and where."""
+    known, used = list(rule.parameters), set(PLACEHOLDER.findall(rule.query))
+    for key, text in (("query", rule.query), ("candidates", rule.candidates)):
+        for name in sorted(set(PLACEHOLDER.findall(text)) - set(known)):
+            yield (key,), f"`{{{name}}}` in the {key} is no parameter: {nearest(name, known)}"
+    for name in sorted(set(known) - used):
+        yield ("parameters", name), f"the parameter `{name}` does not stand in the query"
+    by = identity_columns(rule.candidates)
+    if len(by) > 1 or not {*by} <= {*rule.group}:
+        columns = ", ".join(by)
+        yield ("candidates",), f"the last STATS is by {columns}; it may be by one column of `group`, or by none"
 
 
 def _unknown_causes(rule: Rule, rules: dict[str, Rule], document: Document) -> Iterator[Problem]:

@@ -81,6 +81,20 @@ def test_a_rule_whose_parts_do_not_fit_together_is_refused(tmp_path: Path) -> No
     assert "`{c:percnt}`: did you mean `percent`?" in refusal
 
 
+@pytest.mark.parametrize(
+    ("candidates", "wrong"),
+    [
+        ("FROM a | STATS n = COUNT(*) BY b, c", "the last STATS is by b, c; it may be by one column of `group`"),
+        ("FROM a | STATS n = COUNT(*) BY b", "the last STATS is by b; it may be by one column of `group`"),
+        ("FROM a | WHERE b > {limit}", "`{limit}` in the candidates is no parameter"),
+    ],
+)
+def test_candidates_that_do_not_fit_the_rule_are_refused(tmp_path: Path, candidates: str, wrong: str) -> None:
+    text = WRONG_RULE.replace("urgent", "high").replace("window: 5", "window: 5m")
+    refusal = _refusal(tmp_path, text.replace("parameter: {}", f'candidates: "{candidates}"'))
+    assert wrong in refusal
+
+
 def test_kibana_tells_alerts_apart_by_the_last_stats_by_their_last_names() -> None:
     query = "FROM a | STATS x = MAX(y) BY b | STATS n = COUNT(*) WHERE z BY c, d | RENAME c AS e | WHERE n > 1"
     assert identity_columns(query) == ("e", "d")
