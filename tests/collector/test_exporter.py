@@ -12,6 +12,7 @@ from celeryscope_collector.exporter import KafkaExporter, Sending
 from celeryscope_collector.kafka_check import KafkaCheck
 from celeryscope_collector.metrics import Metrics
 from celeryscope_collector.records import LOGS
+from support.coroutines import awaited
 
 
 class AskedWhileADeliveryFails(KafkaCheck):
@@ -50,5 +51,5 @@ def test_a_sender_that_gives_up_while_others_are_sent_leaves_nothing_in_flight()
         others_are_sent.set()
         await exporter.stop()
 
-    asyncio.run(scenario())
+    awaited(scenario())
     assert in_flight._value.get() == 0

@@ -1,6 +1,5 @@
 """What a consumer does when its partitions go to another one."""
 
-import asyncio
 import logging
 from typing import Any
 
@@ -10,6 +9,7 @@ from kafka import TopicPartition
 from celeryscope_pipelines.indexer import consumer as module
 from celeryscope_pipelines.indexer.batch import Message
 from celeryscope_pipelines.indexer.consumer import Consumer, Limits
+from support.coroutines import awaited
 
 GOING = TopicPartition("logs", 0)
 
@@ -43,7 +43,7 @@ def test_a_batch_that_is_not_done_in_time_is_left_to_the_other_and_that_is_said(
 ) -> None:
     caplog.set_level(logging.INFO)
     consumer._backlog.take()
-    asyncio.run(consumer.on_partitions_revoked([GOING]))
+    awaited(consumer.on_partitions_revoked([GOING]))
     assert client.committed == {}
     assert "are not done yet" in caplog.text
 
@@ -55,6 +55,6 @@ def test_a_batch_that_is_done_is_committed_before_its_partition_goes(
     flight = consumer._backlog.take()
     assert flight is not None
     consumer._backlog.done(flight)
-    asyncio.run(consumer.on_partitions_revoked([GOING]))
+    awaited(consumer.on_partitions_revoked([GOING]))
     assert client.committed[GOING].offset == 8
     assert caplog.text == ""
