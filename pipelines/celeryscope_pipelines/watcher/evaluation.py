@@ -41,8 +41,8 @@ def evaluate(client: Elasticsearch, rule: ActiveRule, now: datetime) -> list[Fin
     """What the rule finds as of ``now``, which may be a simulated time.
 
     Only documents up to ``now`` count, by the rule's time field; an entity, of which only the latest state is stored,
-    is not brought back to an earlier one. Raises Unavailable (TooSlow when the client has waited long enough),
-    Unauthorized, or Rejected (also when an index that the query names does not exist yet).
+    is not brought back to an earlier one. Raises Unavailable (TooSlow when the client has waited long enough; also when
+    a shard can't be read), Unauthorized, or Rejected (also when an index that the query names does not exist yet).
     """
     asked: dict[str, Any] | None = request(rule.rule, rule.query, now)
     if rule.candidates:
@@ -65,7 +65,8 @@ def _about_candidates(client: Elasticsearch, rule: ActiveRule, now: datetime) ->
 def _rows(client: Elasticsearch, asked: dict[str, Any]) -> list[dict[str, Any]]:
     with our_errors(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ElasticsearchWarning)
-        answer = client.esql.query(**asked)
+        # Without the documents of a shard that is away, a worker that is there would be missed, and an alert be over.
+        answer = client.esql.query(**asked, allow_partial_results=False)
     names = [column["name"] for column in answer["columns"]]
     return [
         {name: value for name, value in zip(names, values, strict=True) if value is not None}

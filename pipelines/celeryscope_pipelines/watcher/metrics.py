@@ -27,7 +27,7 @@ refusals = Counter(
 )
 slow_evaluations = Counter(
     "celeryscope_watcher_slow_evaluations",
-    "Evaluations that Elasticsearch was too slow or too busy for; the rule's alerts stayed as they were.",
+    "Evaluations that Elasticsearch was too slow or busy for, or lacked a shard for; alerts stayed as they were.",
     ["rule"],
     registry=registry,
 )

@@ -231,9 +231,9 @@ class Watcher:
         if rule not in self._slow:
             self._slow.add(rule)
             logger.warning(
-                "The rule %s is passed over, its alerts stay as they are (told once): %s Give it shorter times in the "
-                "file of CELERYSCOPE_WATCH_RULES (`celeryscope rules explain %s` names its parameters, such as "
-                "baseline), or give Elasticsearch more resources.",
+                "The rule %s is passed over, its alerts stay as they are (told once): %s If it is too much work, give "
+                "it shorter times in the file of CELERYSCOPE_WATCH_RULES (`celeryscope rules explain %s` names its "
+                "parameters, such as baseline), or give Elasticsearch more resources.",
                 rule,
                 why,
                 rule,

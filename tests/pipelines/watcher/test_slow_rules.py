@@ -1,4 +1,4 @@
-"""Rules that Elasticsearch answers late or never: the others go on, the lease stays, nobody is told anything wrong."""
+"""Rules that Elasticsearch answers late, never or in part: the others go on, the lease stays, nothing wrong is told."""
 
 import itertools
 import logging
@@ -145,6 +145,31 @@ def test_a_rule_that_elasticsearch_is_too_busy_for_keeps_no_other_from_firing(
     assert [change.alert.rule for change in watcher.tick(town.at(0))] == ["worker-down"]
     (told,) = _told(caplog, "The rule broker-lost is passed over")
     assert "Elasticsearch is overloaded." in told
+
+
+@pytest.fixture
+def nowhere(world: World) -> Iterator[str]:
+    """An index of which no shard has a place."""
+    name = f"nowhere-{world.tenant}"
+    settings = {"index.routing.allocation.require._name": "nobody", "index.number_of_replicas": 0}
+    world.client.indices.create(index=name, settings=settings, wait_for_active_shards=0)
+    yield name
+    world.client.indices.delete(index=name)
+
+
+def test_what_elasticsearch_says_without_some_of_the_documents_is_not_believed(
+    town: Town, nowhere: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    town.world.task(semconv.EVENT_TASK_SENT, 200, MESSAGING_DESTINATION="new")
+    town.world.flush()
+    known = RULES["queue-unconsumed"]
+    assert "celery-workers METADATA" in known.query
+    # Whether a worker consumes from the queue stands in documents that can't be read.
+    partly = replace(known, query=known.query.replace("celery-workers METADATA", f"celery-workers, {nowhere} METADATA"))
+    assert town.watcher(partly).tick(town.at(0)) == []
+    (told,) = _told(caplog, "The rule queue-unconsumed is passed over")
+    assert "no active shard" in told
+    assert [change.alert.rule for change in town.watcher(known).tick(town.at(0))] == ["queue-unconsumed"]
 
 
 def test_a_rule_that_is_too_slow_is_told_once_until_it_is_evaluated_again(
