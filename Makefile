@@ -54,6 +54,10 @@ test: lint pytest ## Lint, then run all tests, against real Kafka, Elasticsearch
 pytest: $(INSTALLED) ## Run the tests only; PYTEST_ARGS="tests/pipelines -x" narrows them
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
 
+.PHONY: properties
+properties: $(INSTALLED) ## Run the property tests with examples that are others each time; PYTEST_ARGS narrows them
+	@$(PYTHON) -m pytest -m hypothesis --hypothesis-profile=exploring $(PYTEST_ARGS)
+
 .PHONY: test-clients
 test-clients: $(INSTALLED) ## Send to a real collector with OpenTelemetry's exporters for Node and Go (needs node, npm and go)
 	@mkdir -p build/clients/node

@@ -11,8 +11,12 @@ from support.browser import headless_chromium
 
 # On a busy machine any example may take longer than Hypothesis' deadline, and the making of the first ones longer than
 # it allows (one second), whatever they test.
-settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy machine")
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time: a change is refused for what it does, not for an example that nobody had tried before.
+# `make properties` looks for those.
+settings.register_profile("same", _PATIENT, derandomize=True)
+settings.register_profile("exploring", _PATIENT, print_blob=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
