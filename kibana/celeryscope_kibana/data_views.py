@@ -78,7 +78,7 @@ def _view(key: str, index: str, name: str, time_field: str | None = "@timestamp"
     return DataView(f"data-view-{key}", index, name, time_field, {**_LABELS, **_VITALS}, _FORMATS)
 
 
-TASKS: Final = _view("tasks", f"{semconv.INDEX_TASKS}-*", "Celery: attempts of tasks")
+TASKS: Final = _view("tasks", semconv.INDEX_TASKS_ALL, "Celery: attempts of tasks")
 LOGS: Final = _view("logs", f"{semconv.DATA_STREAM_LOGS}-*", "Celery: log lines, failures, vitals")
 TRACES: Final = _view("traces", f"{semconv.DATA_STREAM_TRACES}-*", "Celery: spans")
 FAILURES: Final = _view("failures", semconv.INDEX_FAILURES, "Celery: failure clusters", semconv.LAST_SEEN)

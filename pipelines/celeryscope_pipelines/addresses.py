@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from urllib3.util import parse_url
 
-_EACH = "dns+"
+EACH = "dns+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Process:
 
 def processes_at(address: str) -> list[Process]:
     """The processes behind an address of the settings; one that is not known, or can be none, stands for itself."""
-    if not address.startswith(_EACH):
+    if not address.startswith(EACH):
         return [Process(address)]
-    address = address.removeprefix(_EACH)
+    address = address.removeprefix(EACH)
     try:
         url = parse_url(address)
         host = (url.host or "").strip("[]")

@@ -64,8 +64,7 @@ def measure_processes(client: Elasticsearch, settings: PipelineSettings, now: da
     """
     collectors, (indexers, silent) = of_collectors(settings), of_indexers(settings)
     write(client, documents_of(_of_processes(collectors, indexers), semconv.DEFAULT_TENANT, now))
-    missing = [f"the collector {why}" for why in collectors.unreachable.values()]
-    missing += [f"the indexer {why}" for why in silent]
+    missing = [*collectors.silent, *(f"the indexer {why}" for why in silent)]
     if missing:
         raise Unavailable(" ".join(missing))
 

@@ -1,9 +1,10 @@
 """What collectors and indexers tell on /metrics: all of them asked at once, those that do not answer named."""
 
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from celeryscope.errors import Unavailable
 from celeryscope_pipelines.account.balance import Collectors
@@ -62,17 +63,14 @@ def _ask(addresses: Iterable[str], tls: ssl.SSLContext) -> list[tuple[Process, E
     if not asked:
         return []
     with ThreadPoolExecutor(min(len(asked), _AT_ONCE)) as pool:
-        return list(zip(asked, pool.map(_asking(tls), asked), strict=True))
+        return list(zip(asked, pool.map(partial(_answer, tls), asked), strict=True))
 
 
-def _asking(tls: ssl.SSLContext) -> Callable[[Process], Exposition | Unavailable]:
-    def ask(process: Process) -> Exposition | Unavailable:
-        try:
-            return read_exposition(process, tls)
-        except Unavailable as error:
-            return error
-
-    return ask
+def _answer(tls: ssl.SSLContext, process: Process) -> Exposition | Unavailable:
+    try:
+        return read_exposition(process, tls)
+    except Unavailable as error:
+        return error
 
 
 def _indexer(url: str, told: Exposition) -> IndexerTold:

@@ -105,7 +105,7 @@ def _streams(client: Elasticsearch, template: str, seconds: int | None, *, dry_r
 
 
 def _days(client: Elasticsearch, before: datetime, *, dry_run: bool) -> Iterator[Item]:
-    found = client.indices.resolve_index(name=f"{semconv.INDEX_TASKS}-*")
+    found = client.indices.resolve_index(name=semconv.INDEX_TASKS_ALL)
     for name in sorted(item["name"] for item in found["indices"]):
         day = _day(name)
         if day is None or day + timedelta(days=1) > before:

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from celeryscope.errors import ConfigError
 from celeryscope.service.kibana_views import SPACE_PATTERN
 from celeryscope.service.settings import ServiceSettings
+from celeryscope_pipelines.addresses import EACH
 from celeryscope_pipelines.durations import seconds
 
 
@@ -57,7 +58,7 @@ class PipelineSettings(ServiceSettings):
     @classmethod
     def _without_secrets(cls, urls: str) -> str:
         # They are shown as they are. A user in them would not even be sent.
-        if not all(_PROCESS.fullmatch(url.removeprefix("dns+")) for url in _each(urls)):
+        if not all(_PROCESS.fullmatch(url.removeprefix(EACH)) for url in _each(urls)):
             raise ValueError("each address must be http(s)://host:port, without a user")
         return urls
 

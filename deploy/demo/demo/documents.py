@@ -24,11 +24,11 @@ class Documents:
 
     def attempts(self, root_ids: Iterable[str]) -> list[Attempt]:
         """All attempts of these workflows that are searchable now."""
-        return [_attempt(hit) for hit in self._search(f"{semconv.INDEX_TASKS}-*", "", semconv.ROOT_ID, root_ids)]
+        return [_attempt(hit) for hit in self._search(semconv.INDEX_TASKS_ALL, "", semconv.ROOT_ID, root_ids)]
 
     def all_attempts(self) -> list[Attempt]:
         """All attempts of the tenant, also those of beat's tasks."""
-        index = f"{semconv.INDEX_TASKS}-*"
+        index = semconv.INDEX_TASKS_ALL
         self._post(f"/{index}/_refresh")
         return [_attempt(hit) for hit in self._pages(index, {"term": {semconv.TENANT: self._tenant}})]
 

@@ -260,9 +260,7 @@ def at_one_stroke(start: list[Any], end: list[Any]) -> tuple[bytes, bytes] | Non
         f'"{_DELIVERY}{quoted(delivery)}{_QUEUE_TIME}{waited}{_PREFETCH_TIME}{prefetched}'
         f'{_RUNTIME}{(ended_ns - time_ns) / 1e9}{_RETRIES}{retries}"{_CLOCK}{clock}"'
     )
-    shown = f"{_ARGS}{quoted(args)}" if args else ""
-    if kwargs:
-        shown = f"{shown}{_KWARGS}{quoted(kwargs)}"
+    shown = shown_arguments(args, kwargs)
     event = (
         f'{{"timeUnixNano":"{ended_ns}{task.event}{shared}{_ORIGIN}{quoted(origin)}{shown}{_SENT_AT}{sent_at}"'
         f'{_RECEIVED_AT}{received_at}"{_STARTED_AT}{started_at}"{_ENDED_AT}{ended_ns // 1000}"{_UID}{quoted(uid)}'
@@ -273,6 +271,12 @@ def at_one_stroke(start: list[Any], end: list[Any]) -> tuple[bytes, bytes] | Non
         f'{quoted_id}}}}}],"startTimeUnixNano":"{time_ns}","endTimeUnixNano":"{ended_ns}","status":{{"code":0}}}}'
     )
     return event.encode(errors="replace"), span.encode(errors="replace")
+
+
+def shown_arguments(args: str, kwargs: str) -> str:
+    """The attributes of a task's arguments, of which those that are empty have none."""
+    shown = f"{_ARGS}{quoted(args)}" if args else ""
+    return f"{shown}{_KWARGS}{quoted(kwargs)}" if kwargs else shown
 
 
 class SameForAll(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from celeryscope import canvas, otlp, semconv
 from celeryscope.otlp import quoted
 from celeryscope.spool import state
-from celeryscope.spool.plain import NO_ARGUMENTS, SameForAll, integer_head, text_head
+from celeryscope.spool.plain import NO_ARGUMENTS, SameForAll, integer_head, shown_arguments, text_head
 from celeryscope.spool.state import PRODUCER, Sent
 
 
@@ -115,10 +115,10 @@ def sent(told: Sent | list[Any]) -> tuple[bytes, bytes]:
 
 
 # Each stands behind an attribute whose two braces are still open, and so does the next.
-_TASK_ID, _ROOT_ID, _ATTEMPT, _ORIGIN, _ARGS, _KWARGS, _UID, _MESSAGE_ID = map(
+_TASK_ID, _ROOT_ID, _ATTEMPT, _ORIGIN, _UID, _MESSAGE_ID = map(
     text_head,
     (
-        *(semconv.TASK_ID, semconv.ROOT_ID, semconv.ATTEMPT, semconv.ORIGIN, semconv.ARGS, semconv.KWARGS),
+        *(semconv.TASK_ID, semconv.ROOT_ID, semconv.ATTEMPT, semconv.ORIGIN),
         *(semconv.LOG_RECORD_UID, semconv.MESSAGING_MESSAGE_ID),
     ),
 )
@@ -135,9 +135,7 @@ def at_one_stroke(told: list[Any]) -> tuple[bytes, bytes] | None:
         return None
     message, quoted_id = _message(name, system, destination), quoted(task_id)
     shared = f'{_TASK_ID}{quoted_id}{_ROOT_ID}{quoted(root_id)}{_ATTEMPT}{quoted_id[:-1]}:0"'
-    shown = f"{_ARGS}{quoted(args)}" if args else ""
-    if kwargs:
-        shown = f"{shown}{_KWARGS}{quoted(kwargs)}"
+    shown = shown_arguments(args, kwargs)
     event = (
         f'{{"timeUnixNano":"{sent_at}000{message.event}{shared}{_CLOCK}{clock}"{_SENT_AT}{sent_at}"'
         f"{_ORIGIN}{quoted(origin)}{shown}{_UID}{quoted(uid)}"

@@ -12,7 +12,7 @@ from celeryscope_kibana.report.context import Context
 from celeryscope_kibana.vega.source import Spec
 
 _LOGS: Final = f"{semconv.DATA_STREAM_LOGS}-"
-_TASKS: Final = f"{semconv.INDEX_TASKS}-*"
+_TASKS: Final = semconv.INDEX_TASKS_ALL
 _FINGERPRINT: Final = f"attributes.{semconv.FINGERPRINT}"
 _FAILED: Final = {"term": {"attributes.processor.event": "error"}}
 """What every document of a failure carries, and a retry does not."""

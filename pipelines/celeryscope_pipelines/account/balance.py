@@ -70,6 +70,11 @@ class Collectors:
     unavailable: int = 0
     """Answered with 503: their senders still have them."""
 
+    @property
+    def silent(self) -> list[str]:
+        """For people: which tell nothing, and why."""
+        return [f"the collector {why}" for why in self.unreachable.values()]
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {

@@ -66,7 +66,7 @@ def template(name: str, plan: Plan, types: Types) -> Mapping:
     elif name == TRACES:
         body = _template([f"{semconv.DATA_STREAM_TRACES}-*"], _stream_mappings(types, _span_fields()), plan)
     elif name == ENTITY:
-        body = _template([f"{semconv.INDEX_TASKS}-*", *ENTITIES], _entity_mappings(types), plan)
+        body = _template([semconv.INDEX_TASKS_ALL, *ENTITIES], _entity_mappings(types), plan)
     else:
         body = _template([semconv.INDEX_WATCHER], _watcher_mappings(), plan)
     if name in {LOGS, TRACES}:

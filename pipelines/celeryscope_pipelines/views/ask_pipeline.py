@@ -29,7 +29,7 @@ def ask_pipeline(store: Store, since: datetime, now: datetime) -> Pipeline:
     indexers, silent = of_indexers(settings)
     unreachable += map(str, silent)
     collectors = of_collectors(settings)
-    unreachable += [f"the collector {why}" for why in collectors.unreachable.values()]
+    unreachable += collectors.silent
     return Pipeline(
         partitions=tuple(partitions),
         dead_letters=letters,

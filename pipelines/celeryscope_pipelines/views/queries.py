@@ -14,7 +14,7 @@ from celeryscope_pipelines.views.documents import iso
 
 Query = dict[str, Any]
 
-TASKS: Final = f"{semconv.INDEX_TASKS}-*"
+TASKS: Final = semconv.INDEX_TASKS_ALL
 FAILED_EVENT: Final = {"term": {"attributes.processor.event": "error"}}
 """What every document of a failure carries, and nothing else of ours."""
 

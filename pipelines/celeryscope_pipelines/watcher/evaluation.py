@@ -44,18 +44,17 @@ def evaluate(client: Elasticsearch, rule: ActiveRule, now: datetime) -> list[Fin
     is not brought back to an earlier one. Raises Unavailable (TooSlow when the client has waited long enough; also when
     a shard can't be read), Unauthorized, or Rejected (also when an index that the query names does not exist yet).
     """
-    asked: dict[str, Any] | None = request(rule.rule, rule.query, now)
-    if rule.candidates:
-        asked = _about_candidates(client, rule, now)
-    return [_finding(rule, row, now) for row in _rows(client, asked)] if asked else []
-
-
-def _about_candidates(client: Elasticsearch, rule: ActiveRule, now: datetime) -> dict[str, Any] | None:
-    """The rule's request about what it may have a row about; None when there is nothing."""
-    found = _rows(client, request(rule.rule, rule.candidates, now))
-    if not found:
-        return None
     asked = request(rule.rule, rule.query, now)
+    if rule.candidates:
+        found = _rows(client, request(rule.rule, rule.candidates, now))
+        if not found:
+            return []
+        asked = _about(found, rule, asked)
+    return [_finding(rule, row, now) for row in _rows(client, asked)]
+
+
+def _about(found: list[dict[str, Any]], rule: ActiveRule, asked: dict[str, Any]) -> dict[str, Any]:
+    """The rule's request about the candidates that were found."""
     (column,) = identity_columns(rule.candidates) or ("",)
     values = [row[column] for row in found if column in row]
     # More than all of these there may be, and a document without the field can't be asked for by its value.

@@ -22,6 +22,7 @@ from celeryscope_pipelines.provisioning import Plan
 from celeryscope_pipelines.provisioning.indices import provision_indices
 from celeryscope_pipelines.watcher import evaluate
 from figures import Figure
+from measuring import cpu_now
 from rules.attempts import HOURS, TASKS, index_attempts
 from servers import Elasticsearch
 
@@ -44,14 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return session.run("rules", options.output, measuring)
 
 
-def _server(elasticsearch: Elasticsearch) -> psutil.Process:
-    """The server's own process, which listens; its launcher does not."""
+def _server(elasticsearch: Elasticsearch) -> int:
+    """The pid of the server's own process, which listens; its launcher does not."""
     port = int(elasticsearch.url.rpartition(":")[2])
     known = (one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
-    return psutil.Process(next(one.pid for one in known if one.laddr.port == port))
+    return int(next(one.pid for one in known if one.laddr.port == port))
 
 
-def _measure(client: Client, server: psutil.Process, attempts: int, runs: int) -> Iterator[Figure]:
+def _measure(client: Client, server: int, attempts: int, runs: int) -> Iterator[Figure]:
     now = datetime.now(UTC)
     index_attempts(client, attempts, now)
     yield Figure(f"attempts of {TASKS} tasks within {HOURS} hours", attempts, "attempts")
@@ -62,15 +63,15 @@ def _measure(client: Client, server: psutil.Process, attempts: int, runs: int) -
 
 
 def _costs(
-    client: Client, server: psutil.Process, rules: Sequence[ActiveRule], now: datetime, runs: int, suffix: str
+    client: Client, server: int, rules: Sequence[ActiveRule], now: datetime, runs: int, suffix: str
 ) -> Iterator[Figure]:
     total = 0.0
     for rule in rules:
         name = f"{rule.rule.id}{suffix}"
         _evaluated(client, rule, now)
-        before = sum(server.cpu_times()[:2])
+        before = cpu_now(server)
         took = median(_evaluated(client, rule, now) for _ in range(runs))
-        cpu = (sum(server.cpu_times()[:2]) - before) / runs
+        cpu = (cpu_now(server) - before) / runs
         total += cpu
         yield Figure(f"{name}: until the answer", 1000 * took, "ms")
         yield Figure(f"{name}: CPU of Elasticsearch", 1000 * cpu, "ms")

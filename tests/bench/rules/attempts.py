@@ -1,7 +1,6 @@
 """Attempts of many tasks over a day, as the indexer writes them."""
 
 import random
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ from elasticsearch import Elasticsearch
 from celeryscope import otlp, semconv
 from celeryscope_pipelines.decode import decode
 from celeryscope_pipelines.documents import documents_for
-from celeryscope_pipelines.writes import Op, Write
+from celeryscope_pipelines.indexer.lines import lines_of
 from support import messages
 
 TASKS = 60
@@ -21,13 +20,16 @@ _ENDS = {True: semconv.EVENT_TASK_SUCCEEDED, False: semconv.EVENT_TASK_FAILED}
 
 
 def index_attempts(client: Elasticsearch, count: int, now: datetime) -> None:
-    """``count`` ended attempts, evenly over the HOURS before ``now``; one in a hundred failed."""
+    """``count`` ended attempts, evenly over the HOURS before ``now``; one in a hundred failed.
+
+    ``client`` is one of ours (``connect``), which sends bytes as they are. A cluster stays as it is made first.
+    """
     chance = random.Random(count)
     for begin in range(0, count, _REQUEST):
         events = [_event(number, count, now, chance) for number in range(begin, min(begin + _REQUEST, count))]
         records = decode(messages.request("logs", "busy", *events), "log").records
         writes = [write for record in records for write in documents_for(record)]
-        answer = client.bulk(operations=[line for write in writes for line in _lines(write)])
+        answer = client.bulk(operations=b"".join(map(lines_of, writes)))
         assert not [item for item in answer["items"] if next(iter(item.values()))["status"] not in {200, 201, 409}]
     client.indices.refresh(index="*", expand_wildcards="all")
 
@@ -65,11 +67,3 @@ def _event(number: int, count: int, now: datetime, chance: random.Random) -> byt
         severity_text="INFO" if succeeds else "ERROR",
         event_name=_ENDS[succeeds],
     )
-
-
-def _lines(write: Write) -> Iterator[Any]:
-    known: dict[str, Any] = {"_index": write.index, "_id": write.id}
-    if write.op is Op.VERSIONED:
-        known |= {"version": write.version, "version_type": "external"}
-    yield {"create" if write.op is Op.CREATE else "index": known}
-    yield write.body

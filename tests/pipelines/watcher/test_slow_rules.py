@@ -198,16 +198,26 @@ def test_alerts_of_a_rule_that_is_passed_over_are_neither_resolved_nor_repeated(
     ]
 
 
-def test_a_rule_is_evaluated_no_more_than_a_tenth_of_the_time(town: Town, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("took", "due", "said"),
+    [
+        pytest.param(1, 15, [], id="quick: at its interval"),
+        pytest.param(13, 130, ["13.0 s, so its next evaluation is in 130 s, not in 15 s"], id="slow: after ten times"),
+    ],
+)
+def test_a_rule_is_evaluated_at_its_interval_and_no_more_than_a_tenth_of_the_time(
+    town: Town, caplog: pytest.LogCaptureFixture, took: int, due: int, said: list[str]
+) -> None:
     caplog.set_level(logging.INFO)
-    watcher = town.watcher(RULES["worker-down"], clock=itertools.count(0, 13).__next__)
+    watcher = town.watcher(RULES["worker-down"], clock=itertools.count(0, took).__next__)
     watcher.tick(town.at(0))
     town.world.worker("other@a", 110)
     town.world.flush()
-    assert watcher.tick(town.at(129)) == []
-    assert [change.alert.key for change in watcher.tick(town.at(130))] == [f"{town.world.tenant}/other@a"]
-    (told,) = _told(caplog, "The rule worker-down takes")
-    assert "13.0 s, so its next evaluation is in 130 s, not in 15 s" in told
+    assert watcher.tick(town.at(due - 1)) == []
+    assert [change.alert.key for change in watcher.tick(town.at(due))] == [f"{town.world.tenant}/other@a"]
+    told = _told(caplog, "The rule worker-down takes")
+    assert len(told) == len(said)
+    assert all(expected in text for expected, text in zip(said, told, strict=True))
 
 
 def test_one_look_without_a_finding_resolves_nothing_however_far_apart_looks_are(town: Town) -> None:
@@ -216,17 +226,6 @@ def test_one_look_without_a_finding_resolves_nothing_however_far_apart_looks_are
     town.recover(10)
     assert watcher.tick(town.at(200)) == []
     assert [change.status for change in watcher.tick(town.at(400))] == ["resolved"]
-
-
-def test_a_rule_that_is_quick_is_evaluated_at_its_interval(town: Town, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    watcher = town.watcher(RULES["worker-down"], clock=itertools.count(0, 1).__next__)
-    watcher.tick(town.at(0))
-    town.world.worker("other@a", 110)
-    town.world.flush()
-    assert watcher.tick(town.at(14)) == []
-    assert [change.alert.key for change in watcher.tick(town.at(15))] == [f"{town.world.tenant}/other@a"]
-    assert _told(caplog, "The rule worker-down takes") == []
 
 
 def test_a_rule_that_is_too_slow_rests_as_well(town: Town) -> None:

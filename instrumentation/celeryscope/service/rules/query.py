@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from celeryscope import semconv
 from celeryscope.service.rules.models import Globs, Rule, Value
 
 MOST_ROWS: Final = 1000
@@ -27,9 +28,6 @@ class Special(NamedTuple):
     column: str
     patterns: Globs
     value: Value
-
-
-ATTEMPTS: Final = "celery-tasks-*"
 
 
 def filled(
@@ -77,7 +75,7 @@ def request(rule: Rule, query: str, now: datetime) -> dict[str, Any]:
 def narrowed(request: dict[str, Any], column: str, values: Iterable[str]) -> dict[str, Any]:
     """The request about these values of a column only; it goes through no other attempts. Other documents all count."""
     these = {"terms": {column: list(values)}}
-    others = {"bool": {"must_not": {"wildcard": {"_index": ATTEMPTS}}}}
+    others = {"bool": {"must_not": {"wildcard": {"_index": semconv.INDEX_TASKS_ALL}}}}
     either = {"bool": {"should": [these, others], "minimum_should_match": 1}}
     return request | {"filter": {"bool": {"filter": [request["filter"], either]}}}
 

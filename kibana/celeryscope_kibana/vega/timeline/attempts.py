@@ -67,7 +67,7 @@ def data() -> list[Spec]:
         "query": in_context(around_time_range(), {"exists": {"field": semconv.ROOT_ID}}),
     }
     return [
-        search("attempts", f"{semconv.INDEX_TASKS}-*", body, "hits.hits", _attempt()),
+        search("attempts", semconv.INDEX_TASKS_ALL, body, "hits.hits", _attempt()),
         {"name": "roots", "source": "attempts", "transform": [aggregate(["root"], attempts=("count", None))]},
         _tasks(),
     ]

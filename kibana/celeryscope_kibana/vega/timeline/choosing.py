@@ -23,7 +23,7 @@ from celeryscope_kibana.vega.source import (
     search,
 )
 
-_TASKS: Final = f"{semconv.INDEX_TASKS}-*"
+_TASKS: Final = semconv.INDEX_TASKS_ALL
 _TOP: Final = 76
 """Pixels above the first line."""
 _LINE: Final = 24

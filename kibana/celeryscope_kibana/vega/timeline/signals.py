@@ -13,7 +13,7 @@ from celeryscope_kibana.vega.timeline.attempts import PICKED
 TOP: Final = 104
 """Pixels above the first row: title, legend, time axis."""
 _LOWEST, _HIGHEST = 16, 28
-_TASKS: Final = f"{semconv.INDEX_TASKS}-*"
+_TASKS: Final = semconv.INDEX_TASKS_ALL
 # Filters hold for the whole dashboard. One that any attempt matches leaves the timeline as it is and filters the rest.
 _OF_TASK: Final = (
     f"{{bool: {{_name: {quoted(PICKED)} + datum.task, minimum_should_match: 1, should: ["
